@@ -1,0 +1,230 @@
+#include "server/net/conn.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define READ_BYTES 4096
+#define READS_A_TURN 4 /* then others have their turn */
+
+enum conn_state { CONN_OPENING, CONN_OPEN, CONN_GONE, CONN_CLOSED };
+
+struct conn {
+	struct loop *loop;
+	const struct conn_events *events;
+	void *ctx;
+	enum conn_state state;
+	int fd;
+	struct watch *watch;
+	struct ip source;
+	struct buf out;
+	size_t begun; /* bytes of out's first line that the kernel has had already, 0 between lines */
+	bool flush_due;
+	struct mail flush, end;
+};
+
+static struct conn *of_flush(struct mail *m)
+{
+	return (struct conn *)((char *)m - offsetof(struct conn, flush));
+}
+
+static void free_conn(struct mail *m)
+{
+	struct conn *c = (struct conn *)((char *)m - offsetof(struct conn, end));
+	buf_free(&c->out);
+	free(c);
+}
+
+static void gone(struct conn *c, int errnum)
+{
+	c->state = CONN_GONE;
+	watch_want(c->watch, 0);
+	c->events->on_closed(c->ctx, errnum);
+}
+
+static void want(struct conn *c)
+{
+	watch_want(c->watch, c->state == CONN_OPENING ? WATCH_WRITE : WATCH_READ | (c->out.len ? WATCH_WRITE : 0));
+}
+
+/* After n bytes of out went: how far into a line is the kernel now? */
+static void note_sent(struct conn *c, size_t n)
+{
+	const uint8_t *last = memrchr(c->out.data, '\n', n);
+	c->begun = last ? (size_t)(c->out.data + n - (last + 1)) : c->begun + n;
+	buf_consume(&c->out, n);
+	if (!c->out.len)
+		buf_free(&c->out); /* buffers only while used */
+}
+
+static void flush(struct conn *c)
+{
+	while (c->state == CONN_OPEN && c->out.len) {
+		ssize_t n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+		if (n > 0) {
+			note_sent(c, (size_t)n);
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN) {
+			/* What the peer said before it went is still to be read: it may be the reason. */
+			buf_free(&c->out);
+		}
+		break;
+	}
+	if (c->state == CONN_OPEN)
+		want(c);
+}
+
+static void on_flush_due(struct mail *m)
+{
+	struct conn *c = of_flush(m);
+	c->flush_due = false;
+	if (c->state == CONN_OPEN)
+		flush(c);
+	else if (c->state == CONN_CLOSED)
+		free_conn(&c->end);
+}
+
+static void read_some(struct conn *c)
+{
+	uint8_t bytes[READ_BYTES];
+	for (int i = 0; i < READS_A_TURN && c->state == CONN_OPEN; i++) {
+		ssize_t n = recv(c->fd, bytes, sizeof bytes, 0);
+		if (n > 0) {
+			c->events->on_bytes(c->ctx, bytes, (size_t)n);
+			if ((size_t)n < sizeof bytes)
+				return;
+		} else if (n == 0) {
+			gone(c, 0);
+		} else if (errno == EAGAIN) {
+			return;
+		} else if (errno != EINTR) {
+			gone(c, errno);
+		}
+	}
+}
+
+static void connected(struct conn *c)
+{
+	int errnum = 0;
+	socklen_t n = sizeof errnum;
+	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &errnum, &n))
+		errnum = errno;
+	if (errnum) {
+		gone(c, errnum);
+		return;
+	}
+	struct sockaddr_storage local;
+	socklen_t local_len = sizeof local;
+	if (getsockname(c->fd, (struct sockaddr *)&local, &local_len) == 0)
+		(void)ip_from_sockaddr((struct sockaddr *)&local, &c->source, NULL);
+	c->state = CONN_OPEN;
+	want(c);
+	c->events->on_connected(c->ctx);
+}
+
+static void on_ready(void *ctx, unsigned events)
+{
+	struct conn *c = ctx;
+	if (c->state == CONN_OPENING) {
+		connected(c);
+		return;
+	}
+	if (c->state == CONN_OPEN && (events & WATCH_READ))
+		read_some(c);
+	if (c->state == CONN_OPEN && (events & WATCH_WRITE))
+		flush(c);
+}
+
+static err_t begin(struct conn *c, const struct ip *source, const struct ip *to, uint16_t port)
+{
+	struct sockaddr_storage sa;
+	c->fd = socket(to->v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (c->fd < 0)
+		return errno == EMFILE || errno == ENFILE ? ERR_LIMIT : ERR_UNREACHABLE;
+	int on = 1;
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (source) {
+		/* The port is chosen at connect(): else ports run out three times sooner. */
+		setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+		socklen_t n = ip_sockaddr(source, 0, &sa);
+		if (bind(c->fd, (struct sockaddr *)&sa, n))
+			return ERR_UNREACHABLE;
+	}
+	socklen_t n = ip_sockaddr(to, port, &sa);
+	if (connect(c->fd, (struct sockaddr *)&sa, n) && errno != EINPROGRESS)
+		return ERR_UNREACHABLE;
+	err_t err = watch_open(c->loop, c->fd, on_ready, c, &c->watch);
+	if (!err)
+		want(c);
+	return err;
+}
+
+err_t conn_open(struct loop *loop, const struct ip *source, const struct ip *to, uint16_t port,
+	const struct conn_events *events, void *ctx, struct conn **out)
+{
+	struct conn *c = calloc(1, sizeof *c);
+	if (!c)
+		return ERR_NOMEM;
+	*c = (struct conn){ .loop = loop, .events = events, .ctx = ctx, .out = BUF_INIT(2 * COMMANDS_MAX) };
+	err_t err = begin(c, source, to, port);
+	if (err) {
+		int errnum = errno;
+		if (c->fd >= 0)
+			close(c->fd);
+		free(c);
+		errno = errnum;
+		return err;
+	}
+	*out = c;
+	return ERR_OK;
+}
+
+err_t conn_send(struct conn *c, struct commands *commands)
+{
+	buf_append(&c->out, commands->lines.data, commands->lines.len);
+	err_t err = c->out.err;
+	c->out.err = ERR_OK;
+	if (err)
+		return err;
+	buf_free(&commands->lines);
+	if (!c->flush_due) {
+		c->flush_due = true;
+		loop_defer(c->loop, &c->flush, on_flush_due);
+	}
+	return ERR_OK;
+}
+
+void conn_unsend(struct conn *c)
+{
+	const uint8_t *end = c->begun && c->out.len ? memchr(c->out.data, '\n', c->out.len) : NULL;
+	c->out.len = end ? (size_t)(end + 1 - c->out.data) : 0;
+}
+
+bool conn_is_sending(const struct conn *c)
+{
+	return c->out.len > 0;
+}
+
+struct ip conn_source(const struct conn *c)
+{
+	return c->source;
+}
+
+void conn_close(struct conn *c)
+{
+	if (!c)
+		return;
+	c->state = CONN_CLOSED;
+	watch_close(c->watch);
+	close(c->fd);
+	if (c->flush_due) /* it frees the conn when it comes */
+		return;
+	loop_defer(c->loop, &c->end, free_conn);
+}
