@@ -237,8 +237,7 @@ void domain_take(struct shard *s, struct target *t)
 void domain_answer_waiting(struct shard *s, bool (*picks)(void *ctx, struct target *), void *ctx, enum reason reason)
 {
 	struct domain *d, *next_domain;
-	HASH_ITER(hh, s->domains, d, next_domain)
-	{
+	HASH_ITER (hh, s->domains, d, next_domain) {
 		struct target *next;
 		for (struct target *t = TAILQ_FIRST(&d->waiting); t; t = next) {
 			next = TAILQ_NEXT(t, link);
@@ -290,8 +289,7 @@ void domain_learn(struct shard *s, const char *domain, const struct catch_all_fa
 void domain_forget(struct shard *s, const char *domain, bool below)
 {
 	struct domain *d, *next;
-	HASH_ITER(hh, s->domains, d, next)
-	{
+	HASH_ITER (hh, s->domains, d, next) {
 		if (below ? !domain_is_within(d->name, domain) : strcmp(d->name, domain) != 0)
 			continue;
 		if (d->resolving) {
@@ -305,6 +303,6 @@ void domain_forget(struct shard *s, const char *domain, bool below)
 void domain_free_all(struct shard *s)
 {
 	struct domain *d, *next;
-	HASH_ITER(hh, s->domains, d, next)
-	free_domain(d);
+	HASH_ITER (hh, s->domains, d, next)
+		free_domain(d);
 }

@@ -11,7 +11,7 @@
 
 /* ---- operators ---- */
 
-static void set_caps(struct operator* op, const struct config *config, const struct rules *rules)
+static void set_caps(struct mail_operator *op, const struct config *config, const struct rules *rules)
 {
 	struct config_courtesy caps = config_courtesy(config, op->name);
 	op->connections = caps.connections;
@@ -25,9 +25,9 @@ static void set_caps(struct operator* op, const struct config *config, const str
 		op->connections = large;
 }
 
-static struct operator* operator_get(struct shard *s, const char *name)
+static struct mail_operator *operator_get(struct shard *s, const char *name)
 {
-	struct operator* op;
+	struct mail_operator *op;
 	HASH_FIND_STR(s->operators, name, op);
 	if (op)
 		return op;
@@ -41,7 +41,7 @@ static struct operator* operator_get(struct shard *s, const char *name)
 	return op;
 }
 
-static void list(struct shard *s, struct operator* op, int where)
+static void list(struct shard *s, struct mail_operator *op, int where)
 {
 	if (op->listed == OPERATOR_DIRTY)
 		TAILQ_REMOVE(&s->dirty, op, link);
@@ -54,7 +54,7 @@ static void list(struct shard *s, struct operator* op, int where)
 		TAILQ_INSERT_TAIL(&s->starved, op, link);
 }
 
-static void free_if_unused(struct shard *s, struct operator* op)
+static void free_if_unused(struct shard *s, struct mail_operator *op)
 {
 	if (op->open || op->work_count)
 		return;
@@ -66,13 +66,13 @@ static void free_if_unused(struct shard *s, struct operator* op)
 static void try_again(struct deadline *d)
 {
 	struct shard *s = (struct shard *)((char *)d - offsetof(struct shard, retry));
-	struct operator* op;
+	struct mail_operator *op;
 	while ((op = TAILQ_FIRST(&s->starved)))
 		operator_look_later(s, op);
 }
 
 /* Opens sessions as long as courtesy and the system allow. */
-static void look(struct shard *s, struct operator* op)
+static void look(struct shard *s, struct mail_operator *op)
 {
 	while (!s->draining && op->open < op->connections && !TAILQ_EMPTY(&op->ready)) {
 		err_t err =
@@ -93,14 +93,14 @@ static void look_at_dirty(struct mail *m)
 	s->look_due = false;
 	struct operators now = TAILQ_HEAD_INITIALIZER(now);
 	TAILQ_CONCAT(&now, &s->dirty, link);
-	for (struct operator* op; (op = TAILQ_FIRST(&now));) {
+	for (struct mail_operator *op; (op = TAILQ_FIRST(&now));) {
 		TAILQ_REMOVE(&now, op, link);
 		op->listed = OPERATOR_QUIET;
 		look(s, op);
 	}
 }
 
-void operator_look_later(struct shard *s, struct operator* op)
+void operator_look_later(struct shard *s, struct mail_operator *op)
 {
 	if (op->listed != OPERATOR_DIRTY)
 		list(s, op, OPERATOR_DIRTY);
@@ -110,11 +110,11 @@ void operator_look_later(struct shard *s, struct operator* op)
 	}
 }
 
-void operator_session_ended(struct shard *s, struct operator* op)
+void operator_session_ended(struct shard *s, struct mail_operator *op)
 {
 	op->open--;
 	operator_look_later(s, op);
-	struct operator* starved = TAILQ_FIRST(&s->starved);
+	struct mail_operator *starved = TAILQ_FIRST(&s->starved);
 	if (starved)
 		operator_look_later(s, starved);
 }
@@ -125,7 +125,7 @@ void work_ready_changed(struct shard *s, struct work *w)
 {
 	/* The sessions that are at it take as much as a visit holds; only what is beyond needs another. */
 	bool ready = w->waiting_count > w->serving * VISIT_ASKS_MAX;
-	struct operator* op = w->operator;
+	struct mail_operator *op = w->op;
 	if (ready != w->is_ready) {
 		w->is_ready = ready;
 		if (ready)
@@ -151,22 +151,21 @@ static struct work *work_get(struct shard *s, const struct plan *plan, unsigned 
 	HASH_FIND(hh, s->works, &probe.key, sizeof probe.key, w);
 	if (w)
 		return w;
-	struct operator* op = operator_get(s, plan->hop[hop].operator_name);
+	struct mail_operator *op = operator_get(s, plan->hop[hop].operator_name);
 	w = op ? work_new(plan, hop) : NULL;
 	if (!w)
 		return NULL;
-	w->operator= op;
+	w->op = op;
 	op->work_count++;
 	HASH_ADD(hh, s->works, key, sizeof w->key, w);
 	return w;
 }
 
-struct work *operator_work_at(struct operator* op, const struct ip *ip)
+struct work *operator_work_at(struct mail_operator *op, const struct hop *hop)
 {
 	struct work *w;
 	unsigned looked = 0;
-	TAILQ_FOREACH(w, &op->ready, ready)
-	{
+	TAILQ_FOREACH (w, &op->ready, ready) {
 		if (ip_equal(&w->hop.ip, &hop->ip) && w->hop.source == hop->source)
 			return w;
 		if (++looked == SAME_IP_LOOK)
@@ -248,8 +247,7 @@ void shard_route_target(struct shard *s, struct target *t)
 void operator_answer_waiting(struct shard *s, bool (*picks)(void *ctx, struct ask *), void *ctx, enum reason reason)
 {
 	struct work *w, *next_work;
-	HASH_ITER(hh, s->works, w, next_work)
-	{
+	HASH_ITER (hh, s->works, w, next_work) {
 		struct ask *next;
 		for (struct ask *a = TAILQ_FIRST(&w->waiting); a; a = next) {
 			next = TAILQ_NEXT(a, link);

@@ -3,10 +3,9 @@
  * recipients a session. Private to server/probe. */
 #include "server/probe/work.h"
 
-struct operator
-{
-	UT_hash_handle hh;	    /* in shard->operators, by name */
-	TAILQ_ENTRY(operator) link; /* in shard->dirty or ->starved */
+struct mail_operator {
+	UT_hash_handle hh;		 /* in shard->operators, by name */
+	TAILQ_ENTRY(mail_operator) link; /* in shard->dirty or ->starved */
 	enum { OPERATOR_QUIET, OPERATOR_DIRTY, OPERATOR_STARVED } listed;
 	unsigned open;	     /* sessions */
 	unsigned work_count; /* works, ready or not */

@@ -351,7 +351,7 @@ static void take_all(struct session *s)
 
 void outcome_host_failed(struct session *s, enum host_failure how, enum reason reason, struct answer *evidence)
 {
-	struct failure f = { how, reason, evidence };
+	struct failure f = { .how = how, .reason = reason, .evidence = evidence };
 	take_all(s);
 	drain_visit(s, host_failed_for, &f);
 	free(evidence);

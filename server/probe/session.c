@@ -22,7 +22,7 @@ static void free_session(struct mail *m)
 {
 	struct session *s = (struct session *)((char *)m - offsetof(struct session, end));
 	struct shard *shard = s->shard;
-	operator_session_ended(shard, s->operator);
+	operator_session_ended(shard, s->op);
 	reply_parser_free(s->parser);
 	buf_free(&s->out.lines);
 	free(s->refusal);
@@ -320,7 +320,7 @@ static bool start_transaction(struct session *s, bool utf8)
 static bool name(struct session *s, struct ask *a)
 {
 	bool utf8 = a && a->address.utf8;
-	if (s->dlg.tail == DLG_OPEN && (s->rcpts >= s->operator->recipients || s->full ||(utf8 && !s->utf8)))
+	if (s->dlg.tail == DLG_OPEN && (s->rcpts >= s->op->recipients || s->full || (utf8 && !s->utf8)))
 		if (dlg_say_rset(&s->dlg, &s->out))
 			return false;
 	if (s->dlg.tail == DLG_IDLE && !start_transaction(s, utf8))
@@ -353,8 +353,7 @@ static void begin_visit(struct session *s, struct work *w)
 {
 	s->visiting = true;
 	w->serving++;
-	visit_begin(
-		&s->visit, w, s->operator->unknown_per_session, s->unknown_used, s->unknown_targets, clock_wall_ms());
+	visit_begin(&s->visit, w, s->op->unknown_per_session, s->unknown_used, s->unknown_targets, clock_wall_ms());
 	while (visit_take(&s->visit))
 		;
 	work_ready_changed(s->shard, w);
@@ -364,11 +363,11 @@ static void begin_visit(struct session *s, struct work *w)
 static bool next_visit(struct session *s)
 {
 	const struct config *config = engine_config(s->shard->engine);
-	bool spent = s->unknown_used + 1 >= s->operator->unknown_per_session; /* one slot is the random control's */
+	bool spent = s->unknown_used + 1 >= s->op->unknown_per_session; /* one slot is the random control's */
 	bool late = clock_mono_ms() - s->begun_ms > SOFT_SHARE(config->timeouts.session_ms);
 	if (s->winding || s->shard->draining || spent || late)
 		return false;
-	struct work *w = operator_work_at(s->operator, & s->hop.ip);
+	struct work *w = operator_work_at(s->op, &s->hop.ip);
 	if (!w || guard_is_exempt(s->shard->guard, w->domain))
 		return false;
 	s->hop = w->hop;
@@ -510,14 +509,14 @@ static void not_begun(struct session *s, err_t err)
 	}
 }
 
-err_t session_open(struct shard *shard, struct operator* op, struct work *w)
+err_t session_open(struct shard *shard, struct mail_operator *op, struct work *w)
 {
 	struct session *s = calloc(1, sizeof *s);
 	if (!s)
 		return ERR_NOMEM;
 	s->out = (struct commands)COMMANDS_INIT;
 	s->shard = shard;
-	s->operator= op;
+	s->op = op;
 	s->hop = w->hop;
 	s->begun_ms = clock_mono_ms();
 	s->id = ((uint64_t)shard->index << 48) | ++shard->last_session;
@@ -574,9 +573,9 @@ static bool is_wanted(struct session *s)
 	struct asks *lists[] = { &s->visit.taken, &s->visit.flying, &s->visit.answered };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
 		struct ask *a;
-		TAILQ_FOREACH(a, lists[i], link)
-		if (ask_is_wanted(a))
-			return true;
+		TAILQ_FOREACH (a, lists[i], link)
+			if (ask_is_wanted(a))
+				return true;
 	}
 	return false;
 }

@@ -12,7 +12,7 @@ struct session {
 	TAILQ_ENTRY(session) link; /* in shard->sessions */
 	struct mail end;
 	struct shard *shard;
-	struct operator* operator;
+	struct mail_operator *op;
 	uint64_t id; /* for the log */
 	struct hop hop;
 	char source_ip[IP_TEXT_MAX];
@@ -41,7 +41,7 @@ struct session {
 
 /* Opens a session for a work that waits. ERR_LIMIT, ERR_NOMEM: not now, nothing was changed; any other outcome is the
  * session's. */
-MUST_CHECK err_t session_open(struct shard *, struct operator*, struct work *);
+MUST_CHECK err_t session_open(struct shard *, struct mail_operator *, struct work *);
 
 /* An exemption of this domain came into force: if the session talks about it, it says nothing more but QUIT. */
 void session_exempt(struct session *, bool (*covers)(void *ctx, const char *domain), void *ctx);

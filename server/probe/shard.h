@@ -13,7 +13,7 @@ struct domain;
 TAILQ_HEAD(domains, domain);
 struct session;
 TAILQ_HEAD(sessions, session);
-TAILQ_HEAD(operators, operator);
+TAILQ_HEAD(operators, mail_operator);
 
 struct shard {
 	struct engine *engine;
@@ -29,9 +29,9 @@ struct shard {
 	unsigned domain_count;
 
 	/* where it is asked */
-	struct operator* operators; /* by name */
-	struct operators dirty;	    /* to be looked at when this turn ends */
-	struct operators starved;   /* would open a session, were there descriptors */
+	struct mail_operator *operators; /* by name */
+	struct operators dirty;		 /* to be looked at when this turn ends */
+	struct operators starved;	 /* would open a session, were there descriptors */
 	struct mail look;
 	bool look_due;
 	struct work *works; /* by key */
@@ -66,10 +66,10 @@ void shard_route_ask(struct shard *, struct ask *);
 void shard_route_target(struct shard *, struct target *);
 void work_ready_changed(
 	struct shard *, struct work *); /* its waiting asks or sessions changed; frees it when nothing is left */
-void operator_look_later(struct shard *, struct operator*);
-void operator_session_ended(struct shard *, struct operator*);
-/* Another work at this IP address that waits, for a session that is there already; NULL: none. */
-struct work *operator_work_at(struct operator*, const struct ip *);
+void operator_look_later(struct shard *, struct mail_operator *);
+void operator_session_ended(struct shard *, struct mail_operator *);
+/* A work that waits for this IP address to be asked from this source, for a session that is there; NULL: none. */
+struct work *operator_work_at(struct mail_operator *, const struct hop *);
 /* Answers asks that wait (in no session) and are picked. */
 void operator_answer_waiting(struct shard *, bool (*picks)(void *ctx, struct ask *), void *ctx, enum reason);
 

@@ -71,8 +71,7 @@ bool visit_wants_random(const struct visit *v)
 	if (v->unknown_targets >= RANDOM_AFTER_UNKNOWN)
 		return true;
 	const struct ask *a;
-	TAILQ_FOREACH(a, &v->answered, link)
-	{
+	TAILQ_FOREACH (a, &v->answered, link) {
 		if (rcpt_ambiguous(&a->answer) || rcpt_relay_denied(&a->answer))
 			return true;
 		if (a->answer.code / 100u != 5 && !fact_is_fresh(v, a))

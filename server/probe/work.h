@@ -41,12 +41,12 @@ struct ask {
 };
 TAILQ_HEAD(asks, ask);
 
-struct operator;
+struct mail_operator;
 struct work {
 	UT_hash_handle hh;	 /* in shard->works, by key */
 	TAILQ_ENTRY(work) ready; /* in operator->ready while anything waits */
 	bool is_ready;
-	struct operator* operator;
+	struct mail_operator *op;
 	struct asks waiting;
 	unsigned serving;	       /* visits that are at it */
 	bool lockstep;		       /* pipelining was spoiled at its host */
