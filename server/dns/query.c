@@ -14,7 +14,8 @@
 #include "server/stats/stats.h"
 
 #define TICK_MS 200	   /* ares_timeout() would visit every query */
-#define IN_FLIGHT_MAX 4096 /* far below the 65,536 ids, for a free one of which c-ares would search for ever */
+#define IN_FLIGHT_MAX 2048 /* far below the 65,536 ids, for a free one of which c-ares would search for ever */
+#define BURST_MAX 128	   /* a server's socket of the usual size holds some 270 queries and drops the rest */
 #define EDNS_SIZE 1232
 #define RECEIVE_BUFFER (1 << 20)
 
@@ -24,13 +25,12 @@ enum {
 	NEGATIVE_TTL_MAX_S = 3600,
 	DEFAULT_TIMEOUT_MS = 3000,
 	DEFAULT_TRIES = 3,
-	DEFAULT_LIMIT_MS = 20000,
 	DEFAULT_CACHE_MAX = 50000,
 };
 
 enum query_state {
 	QUERY_NEW,    /* in no list */
-	QUERY_TURN,   /* waits to be sent: enough are in flight */
+	QUERY_TURN,   /* to be sent at the end of this turn of the loop, or later when enough are in flight */
 	QUERY_SENT,   /* c-ares has it */
 	QUERY_READY,  /* has a result that its waiters do not know yet */
 	QUERY_CACHED, /* nobody waits */
@@ -72,6 +72,7 @@ struct queries {
 	struct query *table;
 	struct query_list list[QUERY_STATES];
 	size_t cached, cache_max, in_flight;
+	unsigned credit; /* queries that may be sent: BURST_MAX a tick, and one for each answer */
 	int limit_ms;
 	LIST_HEAD(, socket_watch) sockets;
 	struct deadline tick;
@@ -86,6 +87,12 @@ static const char *name_of(const struct query *q)
 	return q->key + 1;
 }
 
+static void schedule(struct queries *all)
+{
+	all->deliver_due = true;
+	loop_defer(all->loop, &all->deliver, deliver);
+}
+
 static void move(struct queries *all, struct query *q, enum query_state to)
 {
 	if (q->state != QUERY_NEW)
@@ -95,10 +102,8 @@ static void move(struct queries *all, struct query *q, enum query_state to)
 	q->state = to;
 	if (to != QUERY_NEW)
 		TAILQ_INSERT_TAIL(&all->list[to], q, entry);
-	if (to == QUERY_READY && !all->deliver_due) {
-		all->deliver_due = true;
-		loop_defer(all->loop, &all->deliver, deliver);
-	}
+	if ((to == QUERY_READY || to == QUERY_TURN) && !all->deliver_due)
+		schedule(all);
 }
 
 static void drop_result(struct query *q)
@@ -187,10 +192,10 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *msg, i
 	if (all->freed)
 		return;
 	all->in_flight--;
-	if (!all->deliver_due && !TAILQ_EMPTY(&all->list[QUERY_TURN])) { /* it is another's turn */
-		all->deliver_due = true;
-		loop_defer(all->loop, &all->deliver, deliver);
-	}
+	if (all->credit < BURST_MAX)
+		all->credit++;
+	if (!all->deliver_due && !TAILQ_EMPTY(&all->list[QUERY_TURN])) /* it is another's turn */
+		schedule(all);
 	if (!q)
 		return;
 	q->exchange = NULL;
@@ -237,8 +242,12 @@ static void send_query(struct queries *all, struct query *q)
 static void send_waiting(struct queries *all)
 {
 	struct query *q;
-	while (all->in_flight < IN_FLIGHT_MAX && (q = TAILQ_FIRST(&all->list[QUERY_TURN])))
+	if (all->in_flight == 0)
+		all->credit = BURST_MAX;
+	while (all->credit && all->in_flight < IN_FLIGHT_MAX && (q = TAILQ_FIRST(&all->list[QUERY_TURN]))) {
+		all->credit--;
 		send_query(all, q);
+	}
 }
 
 static void start(struct queries *all, struct query *q)
@@ -246,7 +255,6 @@ static void start(struct queries *all, struct query *q)
 	drop_result(q);
 	q->give_up_ms = clock_mono_ms() + all->limit_ms;
 	move(all, q, QUERY_TURN);
-	send_waiting(all);
 }
 
 static void give_up_old(struct queries *all, enum query_state state)
@@ -267,6 +275,8 @@ static void on_tick(struct deadline *d)
 		ares_cancel(all->channel); /* answers each of them with a failure */
 	give_up_old(all, QUERY_SENT);
 	give_up_old(all, QUERY_TURN);
+	all->credit = BURST_MAX;
+	send_waiting(all);
 }
 
 /* ---- delivering ---- */
@@ -292,7 +302,7 @@ static void deliver(struct mail *m)
 		free(all);
 		return;
 	}
-	all->deliver_due = true; /* what becomes ready on the way is delivered below */
+	all->deliver_due = true; /* what becomes ready or is asked on the way is done with below */
 	do {
 		while ((q = TAILQ_FIRST(&all->list[QUERY_READY]))) {
 			while ((w = LIST_FIRST(&q->waiters))) {
@@ -463,7 +473,7 @@ err_t queries_new(struct loop *loop, const struct resolver_options *o, struct qu
 	if (!all)
 		return ERR_NOMEM;
 	all->loop = loop;
-	all->limit_ms = o->limit_ms > 0 ? o->limit_ms : DEFAULT_LIMIT_MS;
+	all->limit_ms = o->limit_ms > 0 ? o->limit_ms : RESOLVER_LIMIT_MS;
 	all->cache_max = o->cache_max ? o->cache_max : DEFAULT_CACHE_MAX;
 	for (int i = 0; i < QUERY_STATES; i++)
 		TAILQ_INIT(&all->list[i]);

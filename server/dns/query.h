@@ -10,6 +10,8 @@
 #include "server/dns/resolver.h"
 #include "server/loop/loop.h"
 
+#define RESOLVER_LIMIT_MS 20000 /* unless told */
+
 struct queries;
 struct query;
 

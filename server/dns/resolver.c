@@ -36,9 +36,10 @@ struct search {
 	char domain[DOMAIN_TEXT_MAX];
 	bool finished;
 	bool out_of_memory;
-	bool unsure;	    /* a lookup failed that might have added to the route */
-	int64_t expires_ms; /* monotonic, the earliest */
-	unsigned pending;   /* address lookups */
+	struct deadline limit; /* armed until it is finished */
+	bool unsure;	       /* a lookup failed that might have added to the route */
+	int64_t expires_ms;    /* monotonic, the earliest */
+	unsigned pending;      /* address lookups */
 	struct route *route;
 	struct step mx;
 	struct step address[ROUTE_HOSTS_MAX][FAMILIES];
@@ -47,6 +48,7 @@ TAILQ_HEAD(search_list, search);
 
 struct resolver {
 	struct loop *loop;
+	int limit_ms;
 	struct queries *queries;
 	struct search *table;
 	struct search_list running, finished;
@@ -65,6 +67,7 @@ static void finish(struct search *s)
 	TAILQ_REMOVE(&r->running, s, entry);
 	TAILQ_INSERT_TAIL(&r->finished, s, entry);
 	s->finished = true;
+	deadline_disarm(r->loop, &s->limit);
 	if (!r->tell_due) {
 		r->tell_due = true;
 		loop_defer(r->loop, &r->tell, tell);
@@ -116,8 +119,8 @@ static void search_free(struct search *s)
 		TAILQ_REMOVE(&r->finished, s, entry);
 	} else {
 		TAILQ_REMOVE(&r->running, s, entry);
-		if (s->hh.tbl)
-			HASH_DEL(r->table, s);
+		HASH_DEL(r->table, s);
+		deadline_disarm(r->loop, &s->limit);
 	}
 	query_cancel(&s->mx.wait);
 	for (int h = 0; h < ROUTE_HOSTS_MAX; h++)
@@ -287,6 +290,26 @@ static void on_mx(struct step *step, const struct query_result *result)
 	}
 }
 
+static void on_limit(struct deadline *d)
+{
+	struct search *s = (struct search *)((char *)d - offsetof(struct search, limit));
+	if (s->mx.wait.waiting) {
+		query_cancel(&s->mx.wait);
+		finish_with(s, ROUTE_FAILURE);
+		return;
+	}
+	for (int h = 0; h < ROUTE_HOSTS_MAX; h++) {
+		for (int f = 0; f < FAMILIES; f++) {
+			struct step *step = &s->address[h][f];
+			if (!step->wait.waiting)
+				continue;
+			query_cancel(&step->wait);
+			step->failed = s->unsure = true;
+		}
+	}
+	finish_addresses(s);
+}
+
 /* ---- waiters ---- */
 
 static void add_waiter(struct search *s, struct route_wait *w)
@@ -354,6 +377,10 @@ static struct search *search_new(struct resolver *r, const char *domain, size_t 
 		return NULL;
 	}
 	TAILQ_INSERT_TAIL(&r->running, s, entry);
+	if (deadline_arm(r->loop, &s->limit, r->limit_ms, on_limit) || step_ask(&s->mx, domain)) {
+		search_free(s);
+		return NULL;
+	}
 	return s;
 }
 
@@ -368,11 +395,6 @@ err_t resolver_route(struct resolver *r, const char *domain, struct route_wait *
 		s = search_new(r, domain, len);
 		if (!s)
 			return ERR_NOMEM;
-		err_t err = step_ask(&s->mx, domain);
-		if (err) {
-			search_free(s);
-			return err;
-		}
 	}
 	add_waiter(s, w);
 	return ERR_OK;
@@ -387,6 +409,7 @@ err_t resolver_new(struct loop *loop, const struct resolver_options *options, st
 	if (!r)
 		return ERR_NOMEM;
 	r->loop = loop;
+	r->limit_ms = options && options->limit_ms > 0 ? options->limit_ms : RESOLVER_LIMIT_MS;
 	TAILQ_INIT(&r->running);
 	TAILQ_INIT(&r->finished);
 	err_t err = queries_new(loop, options ? options : &DEFAULTS, &r->queries);

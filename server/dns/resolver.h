@@ -22,7 +22,7 @@ struct resolver_options {
 	size_t server_count;
 	int timeout_ms;	  /* 3,000: of the first try at each server; doubled from round to round */
 	int tries;	  /* 3: at each server */
-	int limit_ms;	  /* 20,000: of one lookup in all, waiting for its turn included; then it is a failure */
+	int limit_ms;	  /* 20,000: of one route in all: what is not known then is a failure; of one query, too */
 	size_t cache_max; /* 50,000 answers about addresses */
 };
 

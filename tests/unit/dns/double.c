@@ -85,7 +85,8 @@ static void answer_udp(struct double_server *d, const struct asked *a)
 		send_udp(d, a);
 	}
 	d->answer(&d->message, a->id, a->name, a->type);
-	send_udp(d, a);
+	if (d->message.len)
+		send_udp(d, a);
 }
 
 static void on_udp(void *ctx, unsigned events)

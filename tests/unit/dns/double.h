@@ -15,7 +15,7 @@ enum double_manner {
 	DOUBLE_HOLDS,	  /* answers come with double_release() */
 };
 
-/* Fills an answer to a question; fn has the whole say. */
+/* Fills an answer to a question; fn has the whole say. len 0: no answer. */
 typedef void (*double_fn)(struct message *, unsigned id, const char *name, unsigned type);
 
 struct double_server *double_open(struct loop *, double_fn);

@@ -16,7 +16,15 @@
 #include "tests/unit/dns/double.h"
 
 enum { A = 1, CNAME = 5, MX = 15, AAAA = 28 };
-enum { NOERROR = 0x8400, FORMERR = 0x8401, SERVFAIL = 0x8402, NXDOMAIN = 0x8403, NOTIMP = 0x8404, REFUSED = 0x8405 };
+enum {
+	NOERROR = 0x8400,
+	FORMERR = 0x8401,
+	SERVFAIL = 0x8402,
+	NXDOMAIN = 0x8403,
+	NOTIMP = 0x8404,
+	REFUSED = 0x8405,
+	SILENCE = 0xffff
+};
 
 /* What the double knows: a zone as lines of text; a name that has no line is NXDOMAIN, a type without one NODATA. */
 struct line {
@@ -61,6 +69,8 @@ static void from_zone(struct message *m, unsigned id, const char *name, unsigned
 		if (!strcmp(l->name, name))
 			code = l->code && (!l->type || l->type == type) ? l->code : code == NXDOMAIN ? NOERROR : code;
 	message_start(m, id, code, name, type);
+	if (code == SILENCE)
+		m->len = 0;
 	for (const struct line *l = zone; l->name && code == NOERROR; l++) {
 		if (strcmp(l->name, name) || l->code || (l->type != type && l->type != CNAME))
 			continue;
@@ -117,6 +127,17 @@ static void open_world(const struct line *lines, unsigned servers, int limit_ms)
 		.tries = 2,
 		.limit_ms = limit_ms };
 	assert_int_equal(resolver_new(w.loop, &options, &w.resolver), ERR_OK);
+}
+
+/* Another resolver, asking the first server. */
+static void with_options(struct resolver_options *options)
+{
+	struct resolver_server at = { .port = (uint16_t)double_port(w.server[0]) };
+	assert_true(ip_parse("127.0.0.1", &at.ip));
+	options->servers = &at;
+	options->server_count = 1;
+	resolver_free(w.resolver);
+	assert_int_equal(resolver_new(w.loop, options, &w.resolver), ERR_OK);
 }
 
 static void close_world(void)
@@ -311,6 +332,24 @@ static void lives_are_bounded(void **state)
 	clock_real();
 }
 
+static void a_route_ends_at_its_limit_with_what_is_known(void **state)
+{
+	(void)state;
+	open_world(
+		(const struct line[]){ MAIL("a.test", 10, "slow.test"), MAIL("a.test", 20, "half.test"),
+			MAIL("a.test", 30, "mx.test"), FAILS("slow.test", 0, SILENCE), FAILS("half.test", A, SILENCE),
+			HAS("half.test", AAAA, "::1"), HAS("mx.test", A, "127.0.0.1"), END },
+		1, 1000);
+	with_options(&(struct resolver_options){ .limit_ms = 500 });
+	const struct route *r = route_of("a.test");
+	assert_int_equal(r->status, ROUTE_FOUND);
+	assert_int_equal(r->host[0].status, ROUTE_FAILURE);
+	assert_string_equal(address(r, 1, 0), "::1");
+	assert_string_equal(address(r, 2, 0), "127.0.0.1");
+	assert_int_equal(r->expires_ms - r->learned_ms, 60000);
+	close_world();
+}
+
 /* ---- one query for many ---- */
 
 static void a_thousand_waiters_cost_one_query_a_type(void **state)
@@ -363,11 +402,7 @@ static void memory_is_bounded(void **state)
 {
 	(void)state;
 	open_world((const struct line[]){ HAS("a.test", A, "127.0.0.1"), HAS("b.test", A, "127.0.0.1"), END }, 1, 0);
-	resolver_free(w.resolver);
-	struct resolver_server at = { .port = (uint16_t)double_port(w.server[0]) };
-	assert_true(ip_parse("127.0.0.1", &at.ip));
-	struct resolver_options options = { .servers = &at, .server_count = 1, .cache_max = 2 };
-	assert_int_equal(resolver_new(w.loop, &options, &w.resolver), ERR_OK);
+	with_options(&(struct resolver_options){ .cache_max = 2 });
 	route_of("a.test");
 	route_of("a.test");
 	assert_int_equal(double_asked(w.server[0], "a.test", A), 1);
@@ -491,11 +526,7 @@ static void a_lookup_ends_at_its_limit_and_a_late_answer_is_dropped(void **state
 {
 	(void)state;
 	open_world((const struct line[]){ HAS("a.test", A, "127.0.0.1"), END }, 1, 0);
-	resolver_free(w.resolver);
-	struct resolver_server at = { .port = (uint16_t)double_port(w.server[0]) };
-	assert_true(ip_parse("127.0.0.1", &at.ip));
-	struct resolver_options options = { .servers = &at, .server_count = 1, .limit_ms = 1 };
-	assert_int_equal(resolver_new(w.loop, &options, &w.resolver), ERR_OK);
+	with_options(&(struct resolver_options){ .limit_ms = 1 });
 	double_manner(w.server[0], DOUBLE_HOLDS);
 	assert_int_equal(route_of("a.test")->status, ROUTE_FAILURE); /* c-ares would wait 3 s */
 	ask(0, "a.test");
@@ -511,6 +542,7 @@ static void the_second_server_answers_for_a_dead_first(void **state)
 	open_world((const struct line[]){ MAIL("a.test", 1, "mx.test"), HAS("mx.test", A, "127.0.0.1"), END }, 2, 5000);
 	double_manner(w.server[0], DOUBLE_SILENT);
 	assert_int_equal(route_of("a.test")->status, ROUTE_FOUND);
+	assert_true(double_total(w.server[0]) > 0); /* they take turns */
 	assert_int_equal(double_asked(w.server[1], "a.test", MX), 1);
 	close_world();
 }
@@ -606,6 +638,7 @@ int main(void)
 		cmocka_unit_test(an_alias_is_followed_for_domain_and_host),
 		cmocka_unit_test(eight_aliases_are_followed_and_no_more),
 		cmocka_unit_test(lives_are_bounded),
+		cmocka_unit_test(a_route_ends_at_its_limit_with_what_is_known),
 		cmocka_unit_test(a_thousand_waiters_cost_one_query_a_type),
 		cmocka_unit_test(domains_share_the_lookup_of_their_host_and_its_memory),
 		cmocka_unit_test(memory_is_bounded),
