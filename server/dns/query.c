@@ -1,8 +1,6 @@
 #include "server/dns/query.h"
 
 #include <ares.h>
-#include <netinet/in.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,21 +8,17 @@
 #include <uthash.h>
 
 #include "server/base/clock.h"
-#include "server/base/log.h"
+#include "server/dns/channel.h"
 #include "server/stats/stats.h"
 
 #define TICK_MS 200	   /* ares_timeout() would visit every query */
 #define IN_FLIGHT_MAX 2048 /* far below the 65,536 ids, for a free one of which c-ares would search for ever */
 #define BURST_MAX 128	   /* a server's socket of the usual size holds some 270 queries and drops the rest */
-#define EDNS_SIZE 1232
-#define RECEIVE_BUFFER (1 << 20)
 
 enum {
 	TTL_MIN_S = 60,
 	TTL_MAX_S = 24 * 3600,
 	NEGATIVE_TTL_MAX_S = 3600,
-	DEFAULT_TIMEOUT_MS = 3000,
-	DEFAULT_TRIES = 3,
 	DEFAULT_CACHE_MAX = 50000,
 };
 
@@ -59,22 +53,14 @@ struct query {
 };
 TAILQ_HEAD(query_list, query);
 
-struct socket_watch {
-	LIST_ENTRY(socket_watch) entry;
-	struct queries *all;
-	ares_socket_t fd;
-	struct watch *watch;
-};
-
 struct queries {
 	struct loop *loop;
-	ares_channel channel;
+	struct channel channel;
 	struct query *table;
 	struct query_list list[QUERY_STATES];
 	size_t cached, cache_max, in_flight;
 	unsigned credit; /* queries that may be sent: BURST_MAX a tick, and one for each answer */
 	int limit_ms;
-	LIST_HEAD(, socket_watch) sockets;
 	struct deadline tick;
 	struct mail deliver; /* deferred while deliver_due */
 	bool deliver_due, freed;
@@ -236,7 +222,7 @@ static void send_query(struct queries *all, struct query *q)
 	all->in_flight++;
 	move(all, q, QUERY_SENT);
 	stat_add(STAT_DNS_QUERIES, 1);
-	ares_query(all->channel, name_of(q), DNS_CLASS_IN, (int)q->type, on_answer, x); /* may answer at once */
+	ares_query(all->channel.ares, name_of(q), DNS_CLASS_IN, (int)q->type, on_answer, x); /* may answer at once */
 }
 
 static void send_waiting(struct queries *all)
@@ -270,9 +256,9 @@ static void on_tick(struct deadline *d)
 	struct queries *all = (struct queries *)((char *)d - offsetof(struct queries, tick));
 	/* First of all, while the place that it had in the heap is free. */
 	bool armed = all->in_flight == 0 || !deadline_arm(all->loop, &all->tick, TICK_MS, on_tick);
-	ares_process_fd(all->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	channel_tick(&all->channel);
 	if (!armed)
-		ares_cancel(all->channel); /* answers each of them with a failure */
+		ares_cancel(all->channel.ares); /* answers each of them with a failure */
 	give_up_old(all, QUERY_SENT);
 	give_up_old(all, QUERY_TURN);
 	all->credit = BURST_MAX;
@@ -365,110 +351,10 @@ void query_cancel(struct query_wait *w)
 	w->waiting = false;
 }
 
-/* ---- sockets ---- */
-
-static void on_ready(void *ctx, unsigned events)
-{
-	const struct socket_watch *s = ctx;
-	ares_socket_t fd = s->fd; /* s may go within */
-	ares_process_fd(s->all->channel, (events & WATCH_READ) ? fd : ARES_SOCKET_BAD,
-		(events & WATCH_WRITE) ? fd : ARES_SOCKET_BAD);
-}
-
-static struct socket_watch *watch_socket(struct queries *all, ares_socket_t fd)
-{
-	struct socket_watch *s = malloc(sizeof *s);
-	if (!s || watch_open(all->loop, fd, on_ready, s, &s->watch)) {
-		/* Nothing will be read from it: its queries time out and are failures. */
-		log_warn("event=dns_socket_unwatched");
-		free(s);
-		return NULL;
-	}
-	s->all = all;
-	s->fd = fd;
-	LIST_INSERT_HEAD(&all->sockets, s, entry);
-	return s;
-}
-
-/* c-ares tells what it wants of a socket; nothing at all: it is about to close it. */
-static void on_socket_state(void *ctx, ares_socket_t fd, int readable, int writable)
-{
-	struct queries *all = ctx;
-	struct socket_watch *s;
-	LIST_FOREACH(s, &all->sockets, entry)
-	if (s->fd == fd)
-		break;
-	if (!readable && !writable) {
-		if (s) {
-			LIST_REMOVE(s, entry);
-			watch_close(s->watch);
-			free(s);
-		}
-		return;
-	}
-	if (s || (s = watch_socket(all, fd)))
-		watch_want(s->watch, (readable ? WATCH_READ : 0) | (writable ? WATCH_WRITE : 0));
-}
-
 /* ---- life ---- */
-
-static err_t from_ares(int status)
-{
-	return status == ARES_SUCCESS ? ERR_OK : status == ARES_ENOMEM ? ERR_NOMEM : ERR_INVALID;
-}
-
-static err_t set_servers(ares_channel channel, const struct resolver_options *o)
-{
-	struct ares_addr_port_node *nodes = calloc(o->server_count, sizeof *nodes);
-	if (!nodes)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < o->server_count; i++) {
-		const struct resolver_server *s = &o->servers[i];
-		nodes[i].next = i + 1 < o->server_count ? &nodes[i + 1] : NULL;
-		nodes[i].family = s->ip.v6 ? AF_INET6 : AF_INET;
-		nodes[i].udp_port = nodes[i].tcp_port = s->port;
-		memcpy(&nodes[i].addr, s->ip.bytes, s->ip.v6 ? 16 : 4);
-	}
-	int status = ares_set_servers_ports(channel, nodes);
-	free(nodes);
-	return from_ares(status);
-}
-
-/* EDNS is on. One FORMERR without an OPT record turns it off for the whole channel (c-ares 1.18.1), for good: answers
- * above 512 bytes then cost a TCP connection. */
-static err_t open_channel(struct queries *all, const struct resolver_options *o)
-{
-	struct ares_options ares = {
-		.flags = ARES_FLAG_EDNS | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
-		.timeout = o->timeout_ms > 0 ? o->timeout_ms : DEFAULT_TIMEOUT_MS,
-		.tries = o->tries > 0 ? o->tries : DEFAULT_TRIES,
-		.lookups = "b",
-		.ednspsz = EDNS_SIZE,
-		.socket_receive_buffer_size = RECEIVE_BUFFER,
-		.sock_state_cb = on_socket_state,
-		.sock_state_cb_data = all,
-	};
-	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_EDNSPSZ |
-		   ARES_OPT_SOCK_RCVBUF | ARES_OPT_SOCK_STATE_CB | ARES_OPT_ROTATE | ARES_OPT_DOMAINS;
-	err_t err = from_ares(ares_init_options(&all->channel, &ares, mask));
-	if (err || !o->server_count)
-		return err;
-	err = set_servers(all->channel, o);
-	if (err)
-		ares_destroy(all->channel);
-	return err;
-}
-
-static void init_library(void)
-{
-	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
-		log_error("event=dns_library_init_failed");
-}
 
 err_t queries_new(struct loop *loop, const struct resolver_options *o, struct queries **out)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	pthread_once(&once, init_library);
 	struct queries *all = calloc(1, sizeof *all);
 	if (!all)
 		return ERR_NOMEM;
@@ -477,8 +363,7 @@ err_t queries_new(struct loop *loop, const struct resolver_options *o, struct qu
 	all->cache_max = o->cache_max ? o->cache_max : DEFAULT_CACHE_MAX;
 	for (int i = 0; i < QUERY_STATES; i++)
 		TAILQ_INIT(&all->list[i]);
-	LIST_INIT(&all->sockets);
-	err_t err = open_channel(all, o);
+	err_t err = channel_open(&all->channel, loop, o);
 	if (err) {
 		free(all);
 		return err;
@@ -496,7 +381,7 @@ void queries_free(struct queries *all)
 	deadline_disarm(all->loop, &all->tick);
 	HASH_ITER(hh, all->table, q, next)
 	drop(all, q);
-	ares_destroy(all->channel);
+	ares_destroy(all->channel.ares);
 	if (!all->deliver_due)
 		free(all);
 }
