@@ -87,6 +87,38 @@ static void many_domains_at_once(void **state)
 	close_world();
 }
 
+static void stop(struct mail *m)
+{
+	(void)m;
+	loop_stop(w.loop);
+}
+
+static void queries_leave_in_bursts(void **state)
+{
+	struct mail end_of_turn;
+	(void)state;
+	open_world((const struct line[]){ END }, 1, 0);
+	double_manner(w.server[0], DOUBLE_HOLDS);
+	clock_fake(1000000); /* no tick comes */
+	int64_t before = stat_get(STAT_DNS_QUERIES);
+	for (unsigned i = 0; i < 1000; i++) {
+		char domain[32];
+		snprintf(domain, sizeof domain, "d%u.test", i);
+		ask(i, domain);
+	}
+	loop_defer(w.loop, &end_of_turn, stop);
+	loop_run(w.loop);
+	int64_t sent = stat_get(STAT_DNS_QUERIES) - before;
+	assert_true(sent > 0 && sent <= 200); /* what a receiver's usual buffer holds, and some room */
+	double_release(w.server[0]);
+	loop_run(w.loop);
+	for (unsigned i = 0; i < 1000; i++)
+		assert_int_equal(w.waiter[i].calls, 1);
+	assert_int_equal(double_total(w.server[0]), 1000);
+	close_world();
+	clock_real();
+}
+
 /* ---- cancelling ---- */
 
 static void cancel_all_but_two(struct waiter *me)
@@ -189,6 +221,7 @@ int main(void)
 		cmocka_unit_test(domains_share_the_lookup_of_their_host_and_its_memory),
 		cmocka_unit_test(memory_is_bounded),
 		cmocka_unit_test(many_domains_at_once),
+		cmocka_unit_test(queries_leave_in_bursts),
 		cmocka_unit_test(a_waiter_may_cancel_others_from_within_done),
 		cmocka_unit_test(cancelled_waiters_are_never_called),
 		cmocka_unit_test(done_may_ask_again),
