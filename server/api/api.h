@@ -1,6 +1,6 @@
 #pragma once
-/* The gRPC services: they translate between messages and the engine or the store, and decide nothing. One api per daemon; each call lives on the loop of the
- * shard that accepted it. */
+/* The gRPC services: they translate between messages and the engine or the store, and decide nothing. One api per
+ * daemon; each call lives on the loop of the shard that accepted it. */
 #include "server/api/health.h"
 #include "server/probe/engine.h"
 #include "server/rpc/server.h"

@@ -30,7 +30,8 @@ struct unary_method {
 	const char *path;
 	void (*handle)(struct unary *, const uint8_t *msg, size_t len); /* answers now, or holds and answers later */
 };
-extern const struct unary_method VERIFY_METHODS[], DOMAIN_METHODS[], EXEMPTION_METHODS[], STATS_METHODS[]; /* end with {0} */
+extern const struct unary_method VERIFY_METHODS[], DOMAIN_METHODS[], EXEMPTION_METHODS[],
+	STATS_METHODS[]; /* end with {0} */
 
 struct api *unary_api(const struct unary *);
 struct loop *unary_loop(const struct unary *);
@@ -42,8 +43,7 @@ void unary_reply(struct unary *, const ProtobufCMessage *);
 void unary_fail(struct unary *, enum rpc_code, const char *reason, const char *message, const char *field);
 void unary_fail_err(struct unary *, err_t); /* a failure of ours: the store is full, no memory, … */
 
-const struct rpc_handler *unary_open(
-	struct api *, const struct unary_method *, struct rpc_call *, void **call_ctx);
+const struct rpc_handler *unary_open(struct api *, const struct unary_method *, struct rpc_call *, void **call_ctx);
 
 /* ---- verification ---- */
 

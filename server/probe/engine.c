@@ -386,9 +386,10 @@ static err_t shard_init(struct shard *s, struct engine *e, unsigned index)
 	struct resolver_server servers[CONFIG_DNS_SERVERS];
 	for (size_t i = 0; i < e->config->n_dns_servers; i++)
 		servers[i] = (struct resolver_server){ e->config->dns_servers[i].ip, e->config->dns_servers[i].port };
+	struct resolver_options options = { .servers = servers, .server_count = e->config->n_dns_servers };
 	err_t err = loop_new(&s->loop);
 	if (!err)
-		err = resolver_new(s->loop, servers, e->config->n_dns_servers, &s->resolver);
+		err = resolver_new(s->loop, &options, &s->resolver);
 	if (!err)
 		err = guard_new(e->config->allow_networks, e->config->n_allow_networks, &s->guard);
 	if (!err)
