@@ -250,10 +250,15 @@ const char *mailboxes_reply(const struct mailboxes *m, const char *local)
 	return NULL;
 }
 
-bool mailboxes_has(const struct mailboxes *m, const char *local)
+bool patterns_fit(const struct yml_list *patterns, const char *local)
 {
-	for (size_t i = 0; i < m->exist.n; i++)
-		if (fits(m->exist.item[i], local))
+	for (size_t i = 0; i < patterns->n; i++)
+		if (fits(patterns->item[i], local))
 			return true;
 	return false;
+}
+
+bool mailboxes_has(const struct mailboxes *m, const char *local)
+{
+	return patterns_fit(&m->exist, local);
 }

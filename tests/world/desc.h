@@ -54,8 +54,9 @@ struct fault {
 	bool is_set;
 	const char *reply; /* NULL: none */
 	enum then then;
-	uint32_t nth, from;   /* only the n-th command of its phase in a connection; or that and all later; 0: any */
-	uint32_t connections; /* only in the first so many connections to the host; 0: in all */
+	uint32_t nth, from; /* only the n-th command of its phase in a connection; or that and all later; 0: any */
+	struct yml_list only, except; /* recipients by local part, as in mailboxes; empty: everybody, nobody */
+	uint32_t connections;	      /* only in the first so many connections to the host; 0: in all */
 };
 
 struct host {
@@ -101,3 +102,4 @@ bool desc_serves(const struct desc *, const struct host *, const char *domain);
 /* The answer of its own that a mailbox has, or NULL; and is it in the list of those that exist? */
 const char *mailboxes_reply(const struct mailboxes *, const char *local);
 bool mailboxes_has(const struct mailboxes *, const char *local);
+bool patterns_fit(const struct yml_list *patterns, const char *local);

@@ -23,15 +23,17 @@ static void fault_then(struct yml *y, yaml_node_t *node, void *field)
 	*(enum then *)field = (enum then)read_word(y, node, THEN);
 }
 
-#define FAULT_FIELDS(base)                                                                                             \
-	{ "phase", fault_phase, base + offsetof(struct fault, at) },                                                   \
-		{ "reply", yml_lines, base + offsetof(struct fault, reply) },                                          \
-		{ "then", fault_then, base + offsetof(struct fault, then) },                                           \
-		{ "nth", yml_u32, base + offsetof(struct fault, nth) },                                                \
-		{ "from", yml_u32, base + offsetof(struct fault, from) },                                              \
-	{                                                                                                              \
-		"connections", yml_u32, base + offsetof(struct fault, connections)                                     \
-	}
+/* clang-format off */
+#define FAULT_FIELDS(base) \
+	{ "phase", fault_phase, (base) + offsetof(struct fault, at) }, \
+	{ "reply", yml_lines, (base) + offsetof(struct fault, reply) }, \
+	{ "then", fault_then, (base) + offsetof(struct fault, then) }, \
+	{ "nth", yml_u32, (base) + offsetof(struct fault, nth) }, \
+	{ "from", yml_u32, (base) + offsetof(struct fault, from) }, \
+	{ "only", yml_texts, (base) + offsetof(struct fault, only) }, \
+	{ "except", yml_texts, (base) + offsetof(struct fault, except) }, \
+	{ "connections", yml_u32, (base) + offsetof(struct fault, connections) }
+/* clang-format on */
 
 static void read_faults(struct yml *y, yaml_node_t *node, void *field)
 {
@@ -122,6 +124,8 @@ static void start_host(struct reading *r, yaml_node_t *map, struct host *h)
 	if (!h->persona)
 		return;
 	h->own = h->persona->fault;
+	if (!h->own.is_set)
+		h->own.at = PHASES;
 	h->pipelining = !h->persona->no_pipelining;
 	h->early_reply = h->persona->early_reply;
 }
@@ -161,12 +165,12 @@ static void check_host(struct reading *r, yaml_node_t *key, struct host *h)
 
 	if (!h->dns->addrs)
 		yml_fail(&r->y, key, "host %s needs addresses", h->name);
-	if (!h->own.is_set &&
-		(h->own.reply || h->own.then || h->own.nth || h->own.from || h->own.connections || h->own.at))
+	const struct fault *own = &h->own;
+	if (!own->is_set && (own->at != PHASES || own->reply || own->then || own->nth || own->from || own->only.n ||
+				    own->except.n || own->connections))
 		yml_fail(&r->y, key,
-			"persona %s has no phase, reply, then, nth, from or connections of its own; allowed: a list of "
-			"such "
-			"under faults",
+			"persona %s has no fault of its own; allowed: phase, reply, then, nth, from, only, except and "
+			"connections in a list under faults",
 			h->persona->name);
 	for (size_t i = 0; i < r->d->hosts; i++)
 		for (size_t k = 0; k < r->d->host[i].dns->addrs; k++)

@@ -117,9 +117,11 @@ void session_reply(struct session *s, const char *text)
 static bool applies(const struct session *s, const struct fault *f, enum phase at)
 {
 	uint32_t seen = s->seen[at];
+	const char *local = s->cmd ? s->cmd->local : "";
 
 	return f->is_set && f->at == at && (!f->nth || f->nth == seen) && (!f->from || seen >= f->from) &&
-	       (!f->connections || s->number <= f->connections);
+	       (!f->connections || s->number <= f->connections) && (!f->only.n || patterns_fit(&f->only, local)) &&
+	       !patterns_fit(&f->except, local);
 }
 
 static enum outcome run_fault(struct session *s, const struct fault *f)

@@ -328,14 +328,18 @@ static void peer_done(struct session *s)
 		note_line(s, s->in.data + s->noted, s->in.len - s->noted, s->in.len - s->noted);
 		buf_consume(&s->in, s->in.len - s->noted);
 	}
-	if (s->is_shut || s->state == SESSION_SILENT || s->state == SESSION_BANNER)
+	if (s->is_shut)
 		end(s);
 }
 
 /* The last answer is out, or will be with this turn. */
 static void end_when_answered(struct session *s)
 {
-	if (s->is_peer_done && is_listening(s) && !s->timer.slot)
+	if (!s->is_peer_done || s->timer.slot)
+		return;
+	if (s->state == SESSION_SILENT)
+		end(s);
+	else
 		session_close(s);
 }
 

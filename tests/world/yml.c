@@ -129,7 +129,7 @@ static void map_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *
 {
 	struct map_ctx *ctx = arg;
 	const char *text = yml_scalar(y, key);
-	char allowed[400];
+	char allowed[800];
 
 	for (const struct yml_field *f = ctx->table; f->key; f++) {
 		if (!strcmp(f->key, text)) {

@@ -12,7 +12,7 @@ struct yml {
 	yaml_document_t doc;
 	const char *file;
 	struct arena *arena; /* where texts are copied to */
-	char error[512];     /* `FILE:LINE: what is wrong, what is allowed`; "" while all is well */
+	char error[1024];    /* `FILE:LINE: what is wrong, what is allowed`; "" while all is well */
 	bool loaded;
 };
 
