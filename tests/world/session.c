@@ -169,9 +169,10 @@ void session_greet(struct session *s)
 static void keep(char **field, const char *bytes, size_t n)
 {
 	free(*field);
-	*field = strndup(bytes, n);
+	*field = calloc(1, n + 1);
 	if (!*field)
 		abort();
+	memcpy(*field, bytes, n);
 }
 
 static void end_transaction(struct session *s)

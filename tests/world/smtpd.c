@@ -335,11 +335,7 @@ static void peer_done(struct session *s)
 /* The last answer is out, or will be with this turn. */
 static void end_when_answered(struct session *s)
 {
-	if (!s->is_peer_done || s->timer.slot)
-		return;
-	if (s->state == SESSION_SILENT)
-		end(s);
-	else
+	if (s->is_peer_done && !s->timer.slot)
 		session_close(s);
 }
 
