@@ -6,6 +6,7 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "server/base/log.h"
 #include "server/verdict/rules_data.h"
 
 /* Backtracking steps for one pattern on one text. Ours need a few hundred; a text made to exhaust us gets no further.
@@ -111,8 +112,8 @@ static bool read_id(struct load *l, void *into, yaml_node_t *key, yaml_node_t *v
 	(void)key;
 	struct rule *r = into;
 	const char *s = scalar(value);
-	if (!s || !*s || strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(s) || strlen(s) > 64)
-		return fail(l, value, ERR_INVALID, "an id is 1 to 64 of a–z, 0–9 and -", "");
+	if (!s || !*s || strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-.") != strlen(s) || strlen(s) > 64)
+		return fail(l, value, ERR_INVALID, "an id is 1 to 64 of a–z, 0–9, - and .", "");
 	for (size_t i = 0; i + 1 < l->rules->n; i++)
 		if (l->rules->rule[i].id && strcmp(l->rules->rule[i].id, s) == 0)
 			return fail(l, value, ERR_INVALID, "another rule has the id ", s);
@@ -516,6 +517,8 @@ err_t rules_load_builtin(struct rules **out)
 {
 	struct buf why = BUF_INIT(1024);
 	err_t err = rules_load(out, "rules.yaml", (const char *)rules_data, rules_data_size, &why);
+	if (err)
+		log_error("the rules compiled in do not load: %s", buf_str(&why));
 	buf_free(&why);
 	return err;
 }
