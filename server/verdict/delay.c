@@ -48,7 +48,7 @@ static const struct {
 /* Words that make a time near them a time to wait. */
 static const char *const WAITS[] = { "again", "later", "retry", "retries", "back", "wait", "greylist", "graylist",
 	"grey-list", "gray-list", "grey list", "defer", "delay", "resend", "resubmit", "throttl", "temporar", "erneut",
-	"spater", "nochmal", "ressay", "plus tard", "intent", "tente", "riprov", "ponown", "позже", "повтор" };
+	"spater", "nochmal", "reess", "ressay", "plus tard", "intent", "tente", "riprov", "ponown", "позже", "повтор" };
 /* Words that make it something else: "100 messages in the last 60 minutes". */
 static const char *const COUNTS[] = { "last ", "past ", "per ", "every ", "previous ", "each ", "older than " };
 

@@ -27,9 +27,9 @@ bool echo_breaks(char c)
 }
 
 /* What may stand in an unquoted address, at sign apart; generous, since servers rewrite addresses oddly. */
-static bool in_token(char c)
+static bool in_token(char c, bool in_url)
 {
-	return (unsigned char)c > ' ' && c != 0x7f && !strchr("<>()[],;:\"", c);
+	return (unsigned char)c > ' ' && c != 0x7f && !strchr("<>()[],;:\"", c) && !(in_url && strchr("/?&#", c));
 }
 
 /* At sign at s[i]: its length, 0 for none. */
@@ -68,16 +68,16 @@ static size_t quoted_local(const char *s, size_t n, size_t i)
 	return 0;
 }
 
-size_t echo_address(const char *s, size_t n, size_t i, size_t *at)
+size_t echo_address(const char *s, size_t n, size_t i, bool in_url, size_t *at)
 {
 	size_t quoted = quoted_local(s, n, i);
 	size_t end = i + quoted;
-	while (end < n && in_token(s[end]))
+	while (end < n && in_token(s[end], in_url))
 		end++;
 	if (quoted) {
 		*at = i + quoted;
 	} else {
-		if (i && in_token(s[i - 1]))
+		if (i && in_token(s[i - 1], in_url))
 			return 0;
 		size_t found = 0;
 		for (size_t k = i + 1; k < end; k++) {

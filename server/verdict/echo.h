@@ -7,8 +7,9 @@
 /* The lines of a reply are joined by '\n'; servers fold inside words, so an echo may run across one. */
 
 /* Length of the address that starts at s[i], 0 when none does; *at is where its last at sign stands ("@", or "%40",
- * "=40", "+40" as in xtext and URLs). Local parts may be quoted; the domain may be missing ("alice@"). */
-size_t echo_address(const char *s, size_t n, size_t i, size_t *at);
+ * "=40", "+40" as in xtext and URLs). Local parts may be quoted; the domain may be missing ("alice@"). in_url: s[i] is
+ * inside a URL, where "/", "?", "&" and "#" end what comes before. */
+size_t echo_address(const char *s, size_t n, size_t i, bool in_url, size_t *at);
 
 /* Length of what at s[i] is `needle` (its case and folds apart), 0 when it is not, or when a word goes on on either
  * side. */

@@ -279,7 +279,8 @@ static size_t names(const struct person *p, const char *s, size_t n, size_t i, c
 }
 
 /* Masks the address or name at s[i]; how much of s it took, 0 when there is none. */
-static size_t mask_at(const struct person who[2], const char *s, size_t n, size_t i, struct buf *out, size_t start)
+static size_t mask_at(
+	const struct person who[2], const char *s, size_t n, size_t i, bool in_url, struct buf *out, size_t start)
 {
 	size_t at, len;
 	const char *domain;
@@ -292,7 +293,7 @@ static size_t mask_at(const struct person who[2], const char *s, size_t n, size_
 			return all ? len : n - i;
 		}
 	}
-	len = echo_address(s, n, i, &at);
+	len = echo_address(s, n, i, in_url, &at);
 	if (!len)
 		return 0;
 	return put_evidence(out, start, "***", 3) ? at - i : n - i;
@@ -302,9 +303,11 @@ void reading_mask(const struct reading_context *ctx, const struct reply *reply, 
 {
 	struct person who[2] = { person_of(ctx->recipient), person_of(ctx->sender) };
 	const char *s = reply->text;
-	size_t n = reply->text_len, start = out->len;
+	size_t n = reply->text_len, start = out->len, url_end = 0;
 	for (size_t i = 0; i < n && out->len - start < EVIDENCE_MAX;) {
-		size_t used = mask_at(who, s, n, i, out, start);
+		if (i >= url_end)
+			url_end = i + echo_url(s, n, i);
+		size_t used = mask_at(who, s, n, i, i < url_end, out, start);
 		if (used) {
 			i += used;
 			continue;

@@ -204,7 +204,7 @@ static size_t strip_others(struct said *said, struct out *o, const char *s, size
 		}
 		return replace(o, s, n, i, len, "");
 	}
-	len = echo_address(s, n, i, &at);
+	len = echo_address(s, n, i, false, &at);
 	if (len)
 		return replace(o, s, n, i, len, "");
 	len = echo_ip(s, n, i);
