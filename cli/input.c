@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/heading.h"
+
 #define CHUNK (64u * 1024u)
 #define FIELD_MAX (1024u * 1024u) /* bytes of one cell: a quote that is never closed would swallow the file */
 #define HEADER_MAX (64u * 1024u)
@@ -103,15 +105,6 @@ static void take_lines(struct input *in, const uint8_t *s, size_t n)
 
 /* ---- CSV ---- */
 
-static bool looks_like_address_column(const char *name)
-{
-	static const char *const NAME[] = { "email", "e-mail", "mail", "address" };
-	for (size_t i = 0; i < sizeof NAME / sizeof NAME[0]; i++)
-		if (strcasecmp(name, NAME[i]) == 0)
-			return true;
-	return false;
-}
-
 static void name_columns(struct input *in, const char *problem)
 {
 	struct buf text = BUF_INIT(8 * 1024);
@@ -154,7 +147,7 @@ static bool same_but_case(const char *name, const char *wanted)
 static bool by_its_name(const char *name, const char *wanted)
 {
 	(void)wanted;
-	return looks_like_address_column(name);
+	return heading_names_address(name);
 }
 
 static void choose_column(struct input *in)
@@ -222,41 +215,6 @@ static void take_csv(struct input *in, const uint8_t *s, size_t n)
 
 /* ---- the first line decides what it is ---- */
 
-struct line {
-	size_t count[3]; /* of commas, semicolons and tabs outside quotes */
-	bool at, quote, word;
-};
-
-static const char DELIMITER[] = { ',', ';', '\t' };
-
-static struct line read_line(const uint8_t *s, size_t n)
-{
-	struct line l = { 0 };
-	bool quoted = false;
-	for (size_t i = 0; i < n; i++) {
-		if (s[i] == '"') {
-			quoted = !quoted;
-			l.quote = true;
-		} else if (s[i] == '@') {
-			l.at = true;
-		} else if (!quoted) {
-			for (size_t d = 0; d < sizeof DELIMITER; d++)
-				l.count[d] += s[i] == (uint8_t)DELIMITER[d];
-		}
-		l.word |= (n - i >= 4 && strncasecmp((const char *)s + i, "mail", 4) == 0) ||
-			  (n - i >= 7 && strncasecmp((const char *)s + i, "address", 7) == 0);
-	}
-	return l;
-}
-
-/* A delimiter, or a lone cell that can be no address but a heading. "a b"@example.org is an address in a list. */
-static bool is_header(const struct line *l)
-{
-	if (l->count[0] || l->count[1] || l->count[2])
-		return true;
-	return !l->at && (l->quote || l->word);
-}
-
 static void take(struct input *in, const uint8_t *s, size_t n)
 {
 	if (in->mode == MODE_CSV)
@@ -265,18 +223,14 @@ static void take(struct input *in, const uint8_t *s, size_t n)
 		take_lines(in, s, n);
 }
 
-static void start_csv(struct input *in, const struct line *l)
+static void start_csv(struct input *in, const struct heading *h)
 {
-	size_t most = 0;
-	for (size_t d = 1; d < sizeof DELIMITER; d++)
-		if (l->count[d] > l->count[most])
-			most = d;
 	if (csv_init(&in->csv, 0) != 0) {
 		fail(in, err_text(ERR_NOMEM));
 		return;
 	}
 	in->csv_open = true;
-	csv_set_delim(&in->csv, (unsigned char)DELIMITER[most]);
+	csv_set_delim(&in->csv, (unsigned char)h->delimiter);
 	in->mode = MODE_CSV;
 }
 
@@ -302,10 +256,10 @@ static void take_head(struct input *in, bool all)
 	const uint8_t *end = n ? memchr(s, '\n', n) : NULL;
 	if (!end && !all && n < HEADER_MAX)
 		return;
-	struct line l = read_line(s, end ? (size_t)(end - s) : n);
+	struct heading heading = heading_read(n ? s : (const uint8_t *)"", end ? (size_t)(end - s) : n);
 	in->mode = MODE_LINES;
-	if (in->column || is_header(&l))
-		start_csv(in, &l);
+	if (in->column || heading.is)
+		start_csv(in, &heading);
 	if (!in->failed && n)
 		take(in, s, n);
 	buf_free(&in->head);

@@ -7,8 +7,9 @@
 
 #include "server/base/buf.h"
 
-#define INPUT_ADDRESS_MAX 400u /* bytes kept of a cell: over the 320 of an address, so that it is told to be too long  \
-				*/
+#define INPUT_ADDRESS_MAX                                                                                              \
+	400u /* bytes kept of a cell: over the 320 of an address, so that it is told to be too long                    \
+	      */
 
 struct input;
 
