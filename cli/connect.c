@@ -61,6 +61,10 @@ enum exit_code connect_explain(
 		complain("rcptd cannot be reached at %s: %s", c->target, message);
 		return EXIT_UNREACHABLE;
 	}
+	if (code == RPC_DEADLINE_EXCEEDED && !reason) {
+		complain("rcptd at %s did not answer in time", c->target);
+		return EXIT_UNREACHABLE;
+	}
 	if (reason)
 		complain("%s (%s)", message, reason);
 	else
@@ -123,10 +127,10 @@ static err_t start(struct ask *a, const char *method, const ProtobufCMessage *qu
 	packed.len = protobuf_c_message_pack(question, packed.data);
 	err_t err = rpc_request_start(a->connection->client, method, ASK_TIMEOUT_MS, &HANDLER, a, &a->request);
 	if (!err) {
-		/* A refused message ends the call, and on_done() says why. */
-		if (rpc_request_send(a->request, packed.data, packed.len) == ERR_OK)
+		err_t sent = rpc_request_send(a->request, packed.data, packed.len);
+		if (sent == ERR_OK)
 			rpc_request_half_close(a->request);
-		else
+		else if (sent != ERR_CLOSED) /* if it is, on_done() says why */
 			rpc_request_cancel(a->request);
 		rpc_request_want(a->request, 2); /* the message, then the end */
 	}

@@ -23,7 +23,7 @@ static const struct command *const COMMAND[] = {
 static void help(const char *group)
 {
 	size_t n = group ? strlen(group) : 0;
-	printf("Usage: rcptctl [--server HOST:PORT] %s\n\n", group ? group : "COMMAND");
+	printf("Usage: rcptctl [--server HOST:PORT] %s%s...\n\n", group ? group : "", group ? " COMMAND" : "COMMAND");
 	if (!group)
 		puts("Tell whether email addresses would accept mail, by asking rcptd. No message is ever sent.\n");
 	for (size_t i = 0; i < COMMANDS; i++)

@@ -97,8 +97,11 @@ static void key(struct row *r, const char *name)
 	if (r->begun)
 		buf_putc(r->out, ',');
 	r->begun = true;
-	if (r->json)
-		buf_printf(r->out, "\"%s\":", name);
+	if (r->json) {
+		buf_putc(r->out, '"');
+		buf_puts(r->out, name);
+		buf_append(r->out, "\":", 2);
+	}
 }
 
 static void null(struct row *r, const char *name)

@@ -9,7 +9,7 @@
 #include "cli/progress.h"
 #include "cli/text.h"
 
-#define NAME_WIDTH 20
+#define NAME_WIDTH 23
 
 uint32_t report_text(const char *text)
 {

@@ -12,6 +12,8 @@
 #include "server/base/clock.h"
 
 #define WINDOW_MAX 10000000
+#define WIDE 100u /* columns; on a terminal with fewer the addresses of a file get less room */
+#define NARROW_ADDRESS 26u
 
 static const char HELP[] = "Usage: rcptctl verify [OPTION]... ADDRESS...\n"
 			   "       rcptctl verify [OPTION]... --file FILE\n"
@@ -166,8 +168,11 @@ static void lay_out(struct verify *v)
 		buf_reset(&scratch);
 	}
 	buf_free(&scratch);
-	style->address_width = v->file ? OUTPUT_ADDRESS_WIDTH : widest;
 	style->line_width = progress_width(v->sink.fd);
+	style->address_width = widest;
+	if (v->file)
+		style->address_width =
+			style->line_width && style->line_width < WIDE ? NARROW_ADDRESS : OUTPUT_ADDRESS_WIDTH;
 	style->colour = progress_colour(v->sink.fd);
 }
 
@@ -179,7 +184,8 @@ static void summarise(const struct verify *v, const struct tally *t, enum exit_c
 	if (code == EXIT_INTERRUPTED)
 		buf_puts(&text, "Interrupted. ");
 	tally_summary(t, clock_mono_ms(), progress_colour(STDERR_FILENO), &text);
-	fprintf(stderr, "%s%s", isatty(STDOUT_FILENO) && isatty(STDERR_FILENO) ? "\n" : "", buf_str(&text));
+	bool below_rows = !v->output && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
+	fprintf(stderr, "%s%s", below_rows ? "\n" : "", buf_str(&text));
 	buf_free(&text);
 }
 

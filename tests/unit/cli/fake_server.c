@@ -388,6 +388,7 @@ void fake_start(struct fake_server *f)
 	assert_int_equal(loop_new(&f->loop), ERR_OK);
 	err_t err = rpc_server_start("127.0.0.1:0", &f->loop, 1, open_call, f, &f->server, &port, &why);
 	assert_string_equal(buf_str(&why), "");
+	buf_free(&why);
 	assert_int_equal(err, ERR_OK);
 	snprintf(f->target, sizeof f->target, "127.0.0.1:%d", port);
 	assert_int_equal(pthread_create(&f->thread, NULL, run, f), 0);
