@@ -367,7 +367,7 @@ static bool next_visit(struct session *s)
 	bool late = clock_mono_ms() - s->begun_ms > SOFT_SHARE(config->timeouts.session_ms);
 	if (s->winding || s->shard->draining || spent || late)
 		return false;
-	struct work *w = operator_work_at(s->op, &s->hop.ip);
+	struct work *w = operator_work_at(s->op, &s->hop);
 	if (!w || guard_is_exempt(s->shard->guard, w->domain))
 		return false;
 	s->hop = w->hop;
