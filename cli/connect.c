@@ -1,11 +1,7 @@
 #include "cli/connect.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "cli/interrupt.h"
-#include "cli/text.h"
-#include "server/api/status_read.h"
+#include "cli/status.h"
 
 #define ASK_TIMEOUT_MS (30 * 1000)
 #define ANSWER_MAX RPC_MESSAGE_MAX
@@ -51,27 +47,27 @@ void connect_close(struct connection *c)
 
 /* ---- errors ---- */
 
+static void complain_of_field(const char *field, const char *description)
+{
+	complain("  %s: %s", field, description);
+}
+
 enum exit_code connect_explain(
 	const struct connection *c, enum rpc_code code, const char *message, const uint8_t *details, size_t details_len)
 {
-	struct status_read status;
-	bool known = details && status_read(details, details_len, &status);
-	const char *reason = known && status.reason[0] ? status.reason : NULL;
-	if (code == RPC_UNAVAILABLE && !reason) {
+	char room[STATUS_REASON_MAX];
+	const char *reason = status_reason(details, details_len, room);
+	bool not_the_server = !*reason; /* gRPC itself knows no reasons */
+	if (code == RPC_UNAVAILABLE && not_the_server)
 		complain("rcptd cannot be reached at %s: %s", c->target, message);
-		return EXIT_UNREACHABLE;
-	}
-	if (code == RPC_DEADLINE_EXCEEDED && !reason) {
+	else if (code == RPC_DEADLINE_EXCEEDED && not_the_server)
 		complain("rcptd at %s did not answer in time", c->target);
-		return EXIT_UNREACHABLE;
-	}
-	if (reason)
+	else if (*reason)
 		complain("%s (%s)", message, reason);
 	else
 		complain("%s", *message ? message : "the server gave an error without words");
-	for (size_t i = 0; known && i < status.violation_count; i++)
-		complain("  %s: %s", status.violations[i].field, status.violations[i].description);
-	if (code == RPC_UNAVAILABLE)
+	status_violations(details, details_len, complain_of_field);
+	if (code == RPC_UNAVAILABLE || code == RPC_DEADLINE_EXCEEDED)
 		return EXIT_UNREACHABLE;
 	return code == RPC_INVALID_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
 }

@@ -36,14 +36,13 @@ static const char CHECK_HELP[] =
 	"way; the first word of the answer is yes or no.\n"
 	"\n" HELP_TAIL "  rcptctl exempt check ann@mail.example.org\n";
 
-static const char LIST_HELP[] = "Usage: rcptctl exempt list [OPTION]...\n"
-				"\n"
-				"List exemptions by domain: those in force, unless told otherwise.\n"
-				"\n"
-				"      --domain DOMAIN     only this domain and its subdomains\n"
-				"      --all               revoked ones too\n"
-				"With --format json each exemption is one line.\n" HELP_TAIL
-				"  rcptctl exempt list --domain example.org --all\n";
+static const char LIST_HELP[] =
+	"Usage: rcptctl exempt list [OPTION]...\n"
+	"\n"
+	"List exemptions by domain: those in force, unless told otherwise. In json each is a line.\n"
+	"\n"
+	"      --domain DOMAIN     only this domain and its subdomains\n"
+	"      --all               revoked ones too\n" HELP_TAIL "  rcptctl exempt list --domain example.org --all\n";
 
 static const char REVOKE_HELP[] = "Usage: rcptctl exempt revoke --by WHO [OPTION]... ID\n"
 				  "\n"

@@ -118,8 +118,8 @@ int main(int argc, char **argv)
 		}
 	}
 	if (optind == argc) {
-		help(NULL);
-		report_end(EXIT_DONE);
+		complain("say what to do: rcptctl COMMAND...");
+		fputs("Try 'rcptctl --help'.\n", stderr);
 		return EXIT_USAGE;
 	}
 	if (strcmp(argv[optind], "help") == 0) {

@@ -60,14 +60,10 @@ static bool parse_ip_port(const char *text, struct ip *ip, uint16_t *port)
 	return ip_parse(host, ip) && ip->v6 == bracketed;
 }
 
-static void put_ip_target(struct buf *target, const struct ip *ip, uint16_t port)
+static void put_ip_port(struct buf *target, const struct ip *ip, uint16_t port)
 {
 	char text[IP_TEXT_MAX];
-	ip_text(ip, text);
-	if (ip->v6)
-		buf_printf(target, "ipv6:[%s]:%u", text, port);
-	else
-		buf_printf(target, "ipv4:%s:%u", text, port);
+	buf_printf(target, ip->v6 ? "[%s]:%u" : "%s:%u", ip_text(ip, text), port);
 }
 
 /* Whether someone listens on the socket file. */
@@ -153,7 +149,7 @@ err_t address_to_listen(const char *address, struct buf *target, struct buf *why
 	err_t err = probe_ip(address, &ip, port, why);
 	if (err)
 		return err;
-	put_ip_target(target, &ip, port);
+	put_ip_port(target, &ip, port); /* for listening core knows no ipv4: */
 	return target->err;
 }
 
@@ -166,7 +162,8 @@ err_t address_to_dial(const char *address, struct buf *target)
 		return target->err;
 	}
 	if (parse_ip_port(address, &ip, &port)) {
-		put_ip_target(target, &ip, port);
+		buf_puts(target, ip.v6 ? "ipv6:" : "ipv4:");
+		put_ip_port(target, &ip, port);
 		return target->err;
 	}
 	const char *colon = strrchr(address, ':');

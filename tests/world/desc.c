@@ -93,31 +93,33 @@ static void add_ancestors(struct desc *d)
 	}
 }
 
-/* The defaults first, wherever they stand in the file: the other sections start from them. */
+/* In this order, wherever they stand in the file: defaults are what the others start from, and hosts make the names
+ * that domains may add to. */
 static void read_sections(struct reading *r)
 {
-	static const struct yml_field FIRST[] = {
-		{ "defaults", read_defaults, 0 },
-		{ "listen", read_listen, 0 },
-		{ "record", yml_text, offsetof(struct desc, record) },
-		{ "hosts", skip, 0 },
-		{ "names", skip, 0 },
-		{ "domains", skip, 0 },
-		{ NULL, NULL, 0 },
+	enum { PASSES = 3 };
+	static const struct {
+		int pass;
+		struct yml_field field;
+	} SECTION[] = {
+		{ 0, { "listen", read_listen, 0 } },
+		{ 0, { "record", yml_text, offsetof(struct desc, record) } },
+		{ 0, { "defaults", read_defaults, 0 } },
+		{ 1, { "hosts", read_hosts, 0 } },
+		{ 2, { "names", read_names, 0 } },
+		{ 2, { "domains", read_domains, 0 } },
 	};
-	static const struct yml_field THEN[] = {
-		{ "defaults", skip, 0 },
-		{ "listen", skip, 0 },
-		{ "record", skip, 0 },
-		{ "hosts", read_hosts, 0 },
-		{ "names", read_names, 0 },
-		{ "domains", read_domains, 0 },
-		{ NULL, NULL, 0 },
-	};
+	enum { SECTIONS = sizeof SECTION / sizeof *SECTION };
 
-	yml_map(&r->y, yml_root(&r->y), FIRST, r->d);
-	if (!yml_failed(&r->y))
-		yml_map(&r->y, yml_root(&r->y), THEN, r->d);
+	for (int pass = 0; pass < PASSES && !yml_failed(&r->y); pass++) {
+		struct yml_field table[SECTIONS + 1] = { 0 };
+		for (int i = 0; i < SECTIONS; i++) {
+			table[i] = SECTION[i].field;
+			if (SECTION[i].pass != pass)
+				table[i].read = skip;
+		}
+		yml_map(&r->y, yml_root(&r->y), table, r->d);
+	}
 	check_targets(r);
 }
 

@@ -35,12 +35,19 @@ static void fault_then(struct yml *y, yaml_node_t *node, void *field)
 	{ "connections", yml_u32, (base) + offsetof(struct fault, connections) }
 /* clang-format on */
 
+/* The reset would overtake the reply, and the record would tell of what nobody got. */
+static void check_reset(struct yml *y, const yaml_node_t *at, const struct fault *f)
+{
+	if (f->then == THEN_RESET && f->reply)
+		yml_fail(y, at, "then: reset goes without a reply; allowed: close, after a reply");
+}
+
 static void read_faults(struct yml *y, yaml_node_t *node, void *field)
 {
 	static const struct yml_field FAULT[] = { FAULT_FIELDS(0), { NULL, NULL, 0 } };
 	struct host *h = field;
 
-	for (size_t i = 0; i < yml_count(y, node); i++) {
+	for (size_t i = 0; i < yml_count(y, node) && !yml_failed(y); i++) {
 		yaml_node_t *item = yml_item(y, node, i);
 		struct fault f = { .at = PHASES, .is_set = true };
 		yml_map(y, item, FAULT, &f);
@@ -48,6 +55,8 @@ static void read_faults(struct yml *y, yaml_node_t *node, void *field)
 			yml_fail(y, item, "a fault needs a phase");
 		else if (!f.reply && f.then == THEN_GO_ON)
 			yml_fail(y, item, "a fault needs a reply, or then: close, silent or reset");
+		else
+			check_reset(y, item, &f);
 		h->fault = read_grow(y, h->fault, h->faults, sizeof f);
 		h->fault[h->faults++] = f;
 	}
@@ -172,6 +181,7 @@ static void check_host(struct reading *r, yaml_node_t *key, struct host *h)
 			"persona %s has no fault of its own; allowed: phase, reply, then, nth, from, only, except and "
 			"connections in a list under faults",
 			h->persona->name);
+	check_reset(&r->y, key, own);
 	for (size_t i = 0; i < r->d->hosts; i++)
 		for (size_t k = 0; k < r->d->host[i].dns->addrs; k++)
 			for (size_t m = 0; m < h->dns->addrs; m++)

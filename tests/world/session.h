@@ -41,7 +41,7 @@ struct session {
 	char *helo, *sender;	    /* as given; NULL: not yet */
 	const struct smtp_cmd *cmd; /* the one being answered; NULL at the banner */
 
-	/* --- smtpd's and session.c's own --- */
+	/* --- session_io.c's own --- */
 	struct watch watch;
 	struct timer timer;
 	struct buf in, out;
@@ -71,10 +71,10 @@ void session_reset(struct session *);  /* at once, with a TCP reset */
 void session_silent(struct session *); /* from now on */
 int64_t session_now_ms(const struct session *);
 
-/* session.c: the conversation, called by smtpd. */
+/* session.c: the conversation, called by session_io.c. */
 void session_greet(struct session *);
 void session_line(struct session *, const uint8_t *line, size_t n);
-void session_tell(struct session *, const char *text, size_t n); /* smtpd.c: bytes to the peer, recorded as one reply */
-void session_count(struct session *, enum verb);
+void session_tell(
+	struct session *, const char *text, size_t n); /* session_io.c: bytes to the peer, recorded as one reply */
 void session_count_rcpt(struct session *, const char *domain, int code);
 const struct desc *session_desc(const struct session *);

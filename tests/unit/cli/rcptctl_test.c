@@ -3,130 +3,20 @@
 #include <jansson.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "server/base/buf.h"
 #include "tests/unit/cli/fake_server.h"
-
-#define PROGRAM "cli/rcptctl"
-#define OUT_MAX (64 * 1024 * 1024)
+#include "tests/unit/cli/program.h"
 
 static struct fake_server fake;
-static struct buf out = BUF_INIT(OUT_MAX), err = BUF_INIT(OUT_MAX);
 static char dir[200];
-
-extern char **environ;
-
-/* ---- running it ---- */
-
-struct run {
-	pid_t pid;
-	int in, out; /* our ends of its standard input and output */
-	char err_path[256];
-};
-
-static const char *in_dir(const char *name)
-{
-	static char path[4][256];
-	static int at;
-	at = (at + 1) % 4;
-	snprintf(path[at], sizeof path[at], "%s/%s", dir, name);
-	return path[at];
-}
-
-static struct run start(const char *const *words)
-{
-	const char *argv[32] = { PROGRAM, "--server", fake.target };
-	struct run r;
-	int in[2], o[2], n = 3;
-	posix_spawn_file_actions_t actions;
-	while (*words)
-		argv[n++] = *words++;
-	assert_true(n < 32);
-	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
-	assert_int_equal(pipe2(o, O_CLOEXEC), 0);
-	snprintf(r.err_path, sizeof r.err_path, "%s", in_dir("stderr"));
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-	posix_spawn_file_actions_adddup2(&actions, o[1], 1);
-	posix_spawn_file_actions_addopen(&actions, 2, r.err_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	assert_int_equal(posix_spawn(&r.pid, PROGRAM, &actions, NULL, (char *const *)argv, environ), 0);
-	posix_spawn_file_actions_destroy(&actions);
-	close(in[0]);
-	close(o[1]);
-	r.in = in[1];
-	r.out = o[0];
-	return r;
-}
-
-static void read_file(const char *path, struct buf *b)
-{
-	int fd = open(path, O_RDONLY);
-	ssize_t n;
-	assert_true(fd >= 0);
-	buf_reset(b);
-	do {
-		buf_reserve(b, 65536);
-		assert_int_equal(b->err, ERR_OK);
-		n = read(fd, b->data + b->len, 65536);
-		assert_true(n >= 0);
-		b->len += (size_t)n;
-	} while (n);
-	close(fd);
-}
-
-/* Reads on until there are `lines` lines in `out`, or to the end for 0. */
-static void read_lines(struct run *r, int lines)
-{
-	for (;;) {
-		int have = 0;
-		for (size_t i = 0; i < out.len; i++)
-			have += out.data[i] == '\n';
-		if (lines && have >= lines)
-			return;
-		buf_reserve(&out, 65536);
-		assert_int_equal(out.err, ERR_OK);
-		ssize_t n = read(r->out, out.data + out.len, 65536);
-		assert_true(n >= 0);
-		out.len += (size_t)n;
-		if (n == 0)
-			return;
-	}
-}
-
-static int end(struct run *r)
-{
-	int status;
-	if (r->in >= 0)
-		close(r->in);
-	read_lines(r, 0);
-	close(r->out);
-	assert_int_equal(waitpid(r->pid, &status, 0), r->pid);
-	read_file(r->err_path, &err);
-	assert_true(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
-/* Runs it to its end with an empty standard input; `out` and `err` hold what it wrote. */
-static int rcptctl_v(const char *const *words)
-{
-	buf_reset(&out);
-	struct run r = start(words);
-	close(r.in);
-	r.in = -1;
-	return end(&r);
-}
-#define rcptctl(...) rcptctl_v((const char *const[]){ __VA_ARGS__, NULL })
 
 static bool out_has(const char *text)
 {
@@ -234,6 +124,34 @@ static void age_reaches_the_server(void **state)
 	assert_int_equal(atomic_load(&fake.max_age_s), 0);
 	assert_int_equal(rcptctl("verify", "--max-age", "7d", "ok@example.org"), 0);
 	assert_int_equal(atomic_load(&fake.max_age_s), 7 * 86400);
+}
+
+static void colour_and_progress_on_a_terminal(void **state)
+{
+	(void)state;
+	const char *list = write_list("list", "ok0@example.org\nok1@example.org\nok2@example.org\n");
+	const char *words[] = { "verify", "--file", list, NULL };
+	atomic_store(&fake.mode, FAKE_GAPS); /* the third row stays out, so that there is time for a progress line */
+	unsetenv("NO_COLOR");
+	buf_reset(&out);
+	struct run r = start_on_terminal(words);
+	while (!out_has("2 of 3 (66 %)"))
+		assert_true(read_more(&r));
+	assert_int_equal(kill(r.pid, SIGINT), 0);
+	assert_int_equal(end(&r), 130);
+	assert_true(out_has("\033[32mDELIVERABLE"));
+	assert_true(out_has("\r\033[K")); /* the line is gone before the rows that follow */
+	assert_true(out_has("Interrupted. 2 addresses"));
+
+	atomic_store(&fake.mode, FAKE_REVERSED);
+	setenv("NO_COLOR", "1", 1);
+	buf_reset(&out);
+	r = start_on_terminal(words);
+	assert_int_equal(end(&r), 0);
+	unsetenv("NO_COLOR");
+	assert_true(out_has("3 addresses in "));
+	assert_false(out_has("m"
+			     "DELIVERABLE"));
 }
 
 static void standard_input_row_by_row(void **state)
@@ -501,11 +419,13 @@ int main(void)
 		return 1;
 	signal(SIGPIPE, SIG_IGN);
 	fake_start(&fake);
+	program_init(dir, fake.target);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(rows_in_the_order_of_the_input, setup),
 		cmocka_unit_test_setup(the_window_bounds_what_is_asked, setup),
 		cmocka_unit_test_setup(arguments_as_a_table, setup),
 		cmocka_unit_test_setup(age_reaches_the_server, setup),
+		cmocka_unit_test_setup(colour_and_progress_on_a_terminal, setup),
 		cmocka_unit_test_setup(standard_input_row_by_row, setup),
 		cmocka_unit_test_setup(output_to_a_file, setup),
 		cmocka_unit_test_setup(bad_input, setup),

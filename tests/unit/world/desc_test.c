@@ -88,6 +88,8 @@ static void errors(void **state)
 		"w.yaml:5: ", "reply, or then");
 	refused("hosts:\n  a.example:\n    addresses: [127.1.0.1]\n    faults: [{then: close}]\n",
 		"w.yaml:4: ", "needs a phase");
+	refused("hosts:\n  a.example: {addresses: [127.1.0.1], persona: resets, reply: '421 x'}\n",
+		"w.yaml:2: ", "without a reply");
 	refused("hosts:\n  a b.example: {addresses: [127.1.0.1]}\n", "w.yaml:2: ", "no domain name");
 }
 
@@ -118,6 +120,17 @@ static void wildcards_and_ancestors(void **state)
 	assert_null(desc_name(d, "below.own.many.example"));
 	assert_non_null(desc_name(d, "many.example"));
 	assert_null(desc_name(d, "few.example"));
+	desc_free(d);
+}
+
+/* A host's name may be a domain's too, whichever comes first in the file. */
+static void host_and_domain(void **state)
+{
+	struct desc *d = read_good("domains:\n  b.example: {no_mx: true, mailboxes: [u]}\n" HOSTS);
+
+	(void)state;
+	assert_int_equal(desc_name(d, "b.example")->addrs, 1);
+	assert_true(mailboxes_has(&desc_name(d, "b.example")->mailboxes, "u"));
 	desc_free(d);
 }
 
@@ -167,6 +180,7 @@ int main(void)
 		cmocka_unit_test(errors),
 		cmocka_unit_test(zone_errors),
 		cmocka_unit_test(wildcards_and_ancestors),
+		cmocka_unit_test(host_and_domain),
 		cmocka_unit_test(who_serves),
 		cmocka_unit_test(thousands),
 	};
