@@ -379,8 +379,8 @@ void queries_free(struct queries *all)
 		return;
 	all->freed = true; /* what c-ares still answers is dropped */
 	deadline_disarm(all->loop, &all->tick);
-	HASH_ITER(hh, all->table, q, next)
-	drop(all, q);
+	HASH_ITER (hh, all->table, q, next)
+		drop(all, q);
 	ares_destroy(all->channel.ares);
 	if (!all->deliver_due)
 		free(all);

@@ -383,15 +383,13 @@ void rules_free(struct rules *rules)
 		free_rule(&rules->rule[i]);
 	free(rules->rule);
 	struct alias *a, *next_a;
-	HASH_ITER(hh, rules->aliases, a, next_a)
-	{
+	HASH_ITER (hh, rules->aliases, a, next_a) {
 		HASH_DEL(rules->aliases, a);
 		free(a->suffix);
 		free(a);
 	}
 	struct operator_row *o, *next_o;
-	HASH_ITER(hh, rules->operators, o, next_o)
-	{
+	HASH_ITER (hh, rules->operators, o, next_o) {
 		HASH_DEL(rules->operators, o);
 		free(o->name);
 		free(o);

@@ -22,14 +22,12 @@ static void forget_keys(struct counts *c)
 	struct count_domain *d, *next_domain;
 	struct count_query *q, *next_query;
 
-	HASH_ITER(hh, c->domains, d, next_domain)
-	{
+	HASH_ITER (hh, c->domains, d, next_domain) {
 		HASH_DEL(c->domains, d);
 		free((char *)d->domain);
 		free(d);
 	}
-	HASH_ITER(hh, c->queries, q, next_query)
-	{
+	HASH_ITER (hh, c->queries, q, next_query) {
 		HASH_DEL(c->queries, q);
 		free((char *)q->name);
 		free(q);

@@ -65,8 +65,7 @@ void greylist_forget(struct site *site)
 {
 	struct tuple *t, *next;
 
-	HASH_ITER(hh, site->greylist, t, next)
-	{
+	HASH_ITER (hh, site->greylist, t, next) {
 		HASH_DEL(site->greylist, t);
 		free(t);
 	}

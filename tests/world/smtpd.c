@@ -201,8 +201,7 @@ void smtpd_connections_json(struct smtpd *d, struct buf *out)
 	const char *comma = "";
 
 	buf_putc(out, '[');
-	TAILQ_FOREACH(s, &d->all, all)
-	{
+	TAILQ_FOREACH (s, &d->all, all) {
 		buf_printf(out, "%s{\"conn\":%llu", comma, (unsigned long long)s->id);
 		record_text(out, "host", s->host->name);
 		record_text(out, "local", addr_text(&s->local, text));
