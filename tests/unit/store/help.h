@@ -41,7 +41,7 @@ const char *place_file(const struct place *, const char *file);
 
 void await(struct place *, unsigned done); /* runs the loop until that many callbacks have come since the last await */
 err_t exempt(struct place *, const char *domain); /* by "desk", and waits; p->x */
-err_t revoke(struct place *, const char *id);
+err_t lift(struct place *, const char *id);
 uint64_t forget(struct place *, const char *domain, bool with_subdomains);
 void flush(struct place *);				/* until all that was put is committed */
 void noted(void *ctx, err_t, const struct exemption *); /* an exemption_done; ctx: the place */
