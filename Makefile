@@ -15,7 +15,7 @@ deps:
 	@tools/deps build
 
 build: deps
-	@tools/bazel build $(BAZEL_FLAGS) //server:rcptd //cli:rcptctl //tests/world
+	@tools/build build $(BAZEL_FLAGS) //server:rcptd //cli:rcptctl //tests/world
 
 demo: build
 	@tools/demo
@@ -40,4 +40,4 @@ run: build
 	@exec bazel-bin/server/rcptd --config "$(CONFIG)"
 
 clean:
-	@tools/bazel clean
+	@tools/build clean

@@ -3,8 +3,9 @@
  * can be learned again (routes, catch-all, hosts, verdicts). One writer thread owns all write transactions and commits
  * in groups; any thread reads.
  *
- * Life: store_open(), store_start() for each process once; store_close() waits until what was queued is committed.
- * Never open it twice in a process or use it across fork (LMDB). A lock file names the process that has it. */
+ * Life: store_open(), once in a process; store_close() waits until what was queued is committed. The loops that were
+ * given to writes outlive it. Never open it twice in a process or use it across fork (LMDB). A lock file names the
+ * process that has it. */
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -1,0 +1,278 @@
+#include "store/writer.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "server/base/clock.h"
+#include "server/base/log.h"
+#include "store/internal.h"
+
+#define QUEUE_BYTES_MAX (16u << 20) /* of facts; beyond it they are dropped */
+#define GROUP_OPS 1000
+#define GROUP_BYTES (4u << 20)
+#define GROUP_DELETES 20000 /* records; a long deletion goes on in the next round, so that others get their turn */
+#define SWEEP_RECORDS 200   /* a round, and two for each op of it: faster than the ops can add */
+#define SWEEP_IDLE_RECORDS 10000
+#define IDLE_S 60
+#define RETRY_S 1
+#define READER_CHECK_ROUNDS 256
+#define COMPLAIN_MS 60000
+
+struct group {
+	struct ops keep, known;
+	unsigned known_count;
+	bool wait; /* somebody waits for the commit of known */
+};
+
+static void complain(struct store *s, const struct env *env, err_t err)
+{
+	struct writer *w = &s->writer;
+	int64_t now = clock_mono_ms();
+	if (w->complained_ms && now - w->complained_ms < COMPLAIN_MS)
+		return;
+	w->complained_ms = now ? now : 1;
+	log_error("event=store_write_failed environment=%s error=\"%s\" facts_lost=%" PRIuFAST64, env->name,
+		err_text(err), atomic_load(&w->lost));
+}
+
+void writer_lost(struct store *s)
+{
+	atomic_fetch_add_explicit(&s->writer.lost, 1, memory_order_relaxed);
+}
+
+/* ---- the end of an op ---- */
+
+static void end_on_loop(struct mail *m)
+{
+	struct op *op = (struct op *)((char *)m - offsetof(struct op, mail));
+	op->end(op);
+}
+
+static void finish(struct op *op)
+{
+	if (op->loop)
+		loop_send(op->loop, &op->mail, end_on_loop);
+	else
+		op->end(op);
+}
+
+static void succeeded(struct store *s, struct op *op)
+{
+	if (!op->err && op->committed)
+		op->committed(op, s);
+	if (op->err || !op->again) {
+		finish(op);
+		return;
+	}
+	STAILQ_INSERT_TAIL(&s->writer.pending, op, link);
+	s->writer.more = true;
+}
+
+static void failed(struct store *s, struct op *op, err_t err)
+{
+	if (op->fate == OP_RETRY) {
+		STAILQ_INSERT_TAIL(&s->writer.pending, op, link);
+		return;
+	}
+	if (op->fate == OP_DROP)
+		writer_lost(s);
+	op->err = err;
+	finish(op);
+}
+
+/* ---- groups ---- */
+
+static void run(struct op *op, struct round *r)
+{
+	op->err = ERR_OK;
+	op->again = false;
+	op->run(op, r);
+}
+
+static err_t commit(const struct env *env, struct txn *txn, bool wait)
+{
+	err_t err = txn_end(txn);
+	if (!err && wait && txn->dirty && env->first != TABLE_EXEMPTION)
+		err = err_from_mdb(mdb_env_sync(env->mdb, 1)); /* MDB_NOMETASYNC leaves the last step out */
+	return err;
+}
+
+static err_t run_one(struct store *s, const struct env *env, struct op *op, struct txn *keep)
+{
+	struct txn txn;
+	struct round r = { s, &txn, keep, GROUP_DELETES };
+	txn_begin_write(&txn, env);
+	run(op, &r);
+	return commit(env, &txn, true);
+}
+
+/* One transaction for all; when it fails, one each for those that somebody waits for. */
+static void run_group(
+	struct store *s, const struct env *env, struct ops *ops, struct txn *keep, bool wait, uint64_t sweep_records)
+{
+	struct txn txn;
+	struct round r = { s, &txn, keep, GROUP_DELETES };
+	struct op *op;
+	txn_begin_write(&txn, env);
+	STAILQ_FOREACH(op, ops, link)
+	run(op, &r);
+	if (sweep_records)
+		sweep(s, &txn, sweep_records);
+	err_t err = commit(env, &txn, wait);
+	if (err)
+		complain(s, env, err);
+	bool alone = !STAILQ_EMPTY(ops) && !STAILQ_NEXT(STAILQ_FIRST(ops), link);
+	while ((op = STAILQ_FIRST(ops))) {
+		STAILQ_REMOVE_HEAD(ops, link);
+		err_t own = err;
+		if (err && op->fate != OP_DROP && !(alone && !sweep_records))
+			own = run_one(s, env, op, keep);
+		if (own)
+			failed(s, op, own);
+		else
+			succeeded(s, op);
+	}
+	if (err && sweep_records) { /* room may come from what has expired */
+		txn_begin_write(&txn, env);
+		sweep(s, &txn, sweep_records);
+		(void)txn_end(&txn); /* as the group before it, which was complained about */
+	}
+}
+
+static void round_of(struct store *s, struct group *g, uint64_t sweep_records)
+{
+	struct writer *w = &s->writer;
+	if (!STAILQ_EMPTY(&g->keep))
+		run_group(s, &s->keep, &g->keep, NULL, true, 0);
+	STAILQ_CONCAT(&g->known, &w->pending); /* purges of the exemptions just made */
+	struct txn keep;
+	txn_begin_read(&keep, &s->keep);
+	run_group(s, &s->known, &g->known, &keep, g->wait, sweep_records);
+	(void)txn_end(&keep); /* read only: nothing to fail */
+	if (++w->rounds % READER_CHECK_ROUNDS == 0) {
+		int dead;
+		(void)mdb_reader_check(s->keep.mdb, &dead);
+		(void)mdb_reader_check(s->known.mdb, &dead);
+	}
+}
+
+/* ---- the thread ---- */
+
+static void sort_in(struct group *g, struct op *op)
+{
+	if (op->on_keep) {
+		STAILQ_INSERT_TAIL(&g->keep, op, link);
+		return;
+	}
+	STAILQ_INSERT_TAIL(&g->known, op, link);
+	g->known_count++;
+	if (op->fate != OP_DROP)
+		g->wait = true;
+}
+
+/* Takes what is queued; waits for something, the idle time or the end. False: stopping, and all was tried. */
+static bool take(struct writer *w, struct group *g)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += STAILQ_EMPTY(&w->pending) ? IDLE_S : RETRY_S;
+	pthread_mutex_lock(&w->mu);
+	while (STAILQ_EMPTY(&w->queue) && !w->stopping && !w->more)
+		if (pthread_cond_timedwait(&w->wake, &w->mu, &until))
+			break;
+	size_t bytes = 0;
+	struct op *op;
+	for (int n = 0; n < GROUP_OPS && bytes < GROUP_BYTES && (op = STAILQ_FIRST(&w->queue)); n++) {
+		STAILQ_REMOVE_HEAD(&w->queue, link);
+		bytes += op->bytes;
+		sort_in(g, op);
+	}
+	w->queued_bytes -= bytes;
+	bool go_on = !w->stopping || w->more || !STAILQ_EMPTY(&g->keep) || !STAILQ_EMPTY(&g->known);
+	w->more = false;
+	pthread_mutex_unlock(&w->mu);
+	return go_on;
+}
+
+static void *writer_main(void *arg)
+{
+	struct store *s = arg;
+	for (;;) {
+		struct group g = { .keep = STAILQ_HEAD_INITIALIZER(g.keep), .known = STAILQ_HEAD_INITIALIZER(g.known) };
+		if (!take(&s->writer, &g))
+			break;
+		bool idle = STAILQ_EMPTY(&g.keep) && STAILQ_EMPTY(&g.known);
+		round_of(s, &g, idle ? SWEEP_IDLE_RECORDS : SWEEP_RECORDS + 2 * g.known_count);
+	}
+	struct op *op;
+	while ((op = STAILQ_FIRST(&s->writer.pending))) { /* the next start makes up for purges left undone */
+		STAILQ_REMOVE_HEAD(&s->writer.pending, link);
+		op->err = ERR_CANCELLED;
+		finish(op);
+	}
+	return NULL;
+}
+
+err_t writer_start(struct store *s)
+{
+	struct writer *w = &s->writer;
+	pthread_condattr_t attr;
+	STAILQ_INIT(&w->queue);
+	STAILQ_INIT(&w->pending);
+	w->sweep_table = s->known.first;
+	struct op *purge = purge_all_new();
+	if (!purge)
+		return ERR_NOMEM;
+	STAILQ_INSERT_TAIL(&w->queue, purge, link);
+	w->queued_bytes = purge->bytes;
+	pthread_mutex_init(&w->mu, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	if (pthread_create(&w->thread, NULL, writer_main, s)) {
+		purge_free(purge);
+		pthread_cond_destroy(&w->wake);
+		pthread_mutex_destroy(&w->mu);
+		return ERR_NOMEM;
+	}
+	w->started = true;
+	return ERR_OK;
+}
+
+void writer_stop(struct store *s)
+{
+	struct writer *w = &s->writer;
+	if (!w->started)
+		return;
+	pthread_mutex_lock(&w->mu);
+	w->stopping = true;
+	pthread_cond_signal(&w->wake);
+	pthread_mutex_unlock(&w->mu);
+	pthread_join(w->thread, NULL);
+	pthread_cond_destroy(&w->wake);
+	pthread_mutex_destroy(&w->mu);
+}
+
+void writer_add(struct store *s, struct op *op)
+{
+	struct writer *w = &s->writer;
+	pthread_mutex_lock(&w->mu);
+	bool full = op->fate == OP_DROP && w->queued_bytes + op->bytes > QUEUE_BYTES_MAX;
+	if (!full) {
+		STAILQ_INSERT_TAIL(&w->queue, op, link);
+		w->queued_bytes += op->bytes;
+		pthread_cond_signal(&w->wake);
+	}
+	pthread_mutex_unlock(&w->mu);
+	if (!full)
+		return;
+	writer_lost(s);
+	op->end(op);
+}
+
+void writer_add_own(struct store *s, struct op *op)
+{
+	STAILQ_INSERT_TAIL(&s->writer.pending, op, link);
+}
