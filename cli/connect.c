@@ -15,32 +15,46 @@ static void on_interrupt(void *ctx, unsigned events)
 		c->on_interrupt(c->interrupt_ctx);
 }
 
-bool connect_open(struct connection *c, const char *target)
+static err_t begin(struct connection *c)
 {
-	*c = (struct connection){ .target = target };
-	rpc_init();
 	err_t err = loop_new(&c->loop);
 	if (!err)
-		err = rpc_client_new(c->loop, target, &c->client);
+		err = rpc_client_new(c->loop, c->target, &c->client);
 	if (!err && interrupt_fd() >= 0) {
 		err = watch_open(c->loop, interrupt_fd(), on_interrupt, c, &c->interrupt);
 		if (!err)
 			watch_want(c->interrupt, WATCH_READ);
 	}
+	return err;
+}
+
+static void end(struct connection *c)
+{
+	watch_close(c->interrupt);
+	c->interrupt = NULL;
+	if (c->client)
+		rpc_client_free(c->client);
+	c->client = NULL;
+	if (c->loop)
+		loop_free(c->loop);
+	c->loop = NULL;
+}
+
+bool connect_open(struct connection *c, const char *target)
+{
+	*c = (struct connection){ .target = target };
+	rpc_init();
+	err_t err = begin(c);
 	if (!err)
 		return true;
-	complain("no connection to %s can be made: %s", target, err_text(err));
+	complain("no connection to '%s' can be made: %s", target, err_text(err));
 	connect_close(c);
 	return false;
 }
 
 void connect_close(struct connection *c)
 {
-	watch_close(c->interrupt);
-	if (c->client)
-		rpc_client_free(c->client);
-	if (c->loop)
-		loop_free(c->loop);
+	end(c);
 	rpc_shutdown();
 	*c = (struct connection){ 0 };
 }
@@ -138,7 +152,14 @@ enum exit_code connect_ask(struct connection *c, const char *method, const Proto
 	const ProtobufCMessageDescriptor *descriptor, ProtobufCMessage **answer)
 {
 	struct ask a = { .connection = c, .answer = BUF_INIT(ANSWER_MAX) };
-	err_t err = start(&a, method, question);
+	err_t err = ERR_OK;
+	if (c->asked) { /* a loop runs once */
+		end(c);
+		err = begin(c);
+	}
+	c->asked = true;
+	if (!err)
+		err = start(&a, method, question);
 	if (err) {
 		complain("the call could not be made: %s", err_text(err));
 		buf_free(&a.answer);

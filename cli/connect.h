@@ -13,6 +13,7 @@ struct connection {
 	struct loop *loop;
 	struct rpc_client *client;
 	struct watch *interrupt;
+	bool asked;
 	void (*on_interrupt)(void *ctx); /* of the call that runs; NULL: none does */
 	void *interrupt_ctx;
 };

@@ -16,7 +16,7 @@
 #define PROGRAM "cli/rcptctl"
 #define OUT_MAX (64 * 1024 * 1024)
 
-struct buf out = BUF_INIT(OUT_MAX), err = BUF_INIT(OUT_MAX);
+struct buf program_out = BUF_INIT(OUT_MAX), program_err = BUF_INIT(OUT_MAX);
 static const char *dir, *target;
 
 void program_init(const char *its_dir, const char *its_target)
@@ -89,58 +89,58 @@ void read_file(const char *path, struct buf *b)
 	close(fd);
 }
 
-struct run start(const char *const *words)
+struct run program_start(const char *const *words)
 {
 	return launch(words, false);
 }
 
-struct run start_on_terminal(const char *const *words)
+struct run program_start_on_terminal(const char *const *words)
 {
 	return launch(words, true);
 }
 
-bool read_more(struct run *r)
+bool program_more(struct run *r)
 {
-	buf_reserve(&out, 65536);
-	assert_int_equal(out.err, ERR_OK);
-	ssize_t n = read(r->out, out.data + out.len, 65536);
+	buf_reserve(&program_out, 65536);
+	assert_int_equal(program_out.err, ERR_OK);
+	ssize_t n = read(r->out, program_out.data + program_out.len, 65536);
 	if (n < 0 && errno == EIO) /* a terminal that nobody has open any more */
 		n = 0;
 	assert_true(n >= 0);
-	out.len += (size_t)n;
+	program_out.len += (size_t)n;
 	return n > 0;
 }
 
-void read_lines(struct run *r, int lines)
+void program_lines(struct run *r, int lines)
 {
 	int have;
 	do {
 		have = 0;
-		for (size_t i = 0; lines && i < out.len; i++)
-			have += out.data[i] == '\n';
-	} while ((lines == 0 || have < lines) && read_more(r));
+		for (size_t i = 0; lines && i < program_out.len; i++)
+			have += program_out.data[i] == '\n';
+	} while ((lines == 0 || have < lines) && program_more(r));
 }
 
-int end(struct run *r)
+int program_end(struct run *r)
 {
 	int status;
 	if (r->in >= 0)
 		close(r->in);
-	read_lines(r, 0);
+	program_lines(r, 0);
 	close(r->out);
 	assert_int_equal(waitpid(r->pid, &status, 0), r->pid);
-	buf_reset(&err);
+	buf_reset(&program_err);
 	if (r->err_path[0])
-		read_file(r->err_path, &err);
+		read_file(r->err_path, &program_err);
 	assert_true(WIFEXITED(status));
 	return WEXITSTATUS(status);
 }
 
 int rcptctl_v(const char *const *words)
 {
-	buf_reset(&out);
-	struct run r = start(words);
+	buf_reset(&program_out);
+	struct run r = program_start(words);
 	close(r.in);
 	r.in = -1;
-	return end(&r);
+	return program_end(&r);
 }

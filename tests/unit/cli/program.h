@@ -11,20 +11,20 @@ struct run {
 	char err_path[256];
 };
 
-extern struct buf out, err; /* what the last run wrote */
+extern struct buf program_out, program_err; /* what the last run wrote */
 
 /* dir: for files; target: the server's address, both stay the caller's. */
 void program_init(const char *dir, const char *target);
 const char *in_dir(const char *name); /* a path; lives for three more calls */
 void read_file(const char *path, struct buf *);
 
-struct run start(const char *const *words);
-/* The same with standard output and standard error on one terminal of 120 columns; `out` gets both. */
-struct run start_on_terminal(const char *const *words);
-bool read_more(struct run *); /* false: the end */
-/* Reads on until there are `lines` lines in `out`, or to the end for 0. */
-void read_lines(struct run *, int lines);
-int end(struct run *); /* its exit code */
+struct run program_start(const char *const *words);
+/* The same with standard output and standard error on one terminal of 120 columns; program_out gets both. */
+struct run program_start_on_terminal(const char *const *words);
+bool program_more(struct run *); /* false: the end */
+/* Reads on until there are `lines` lines in program_out, or to the end for 0. */
+void program_lines(struct run *, int lines);
+int program_end(struct run *); /* its exit code */
 
 /* Runs it to its end with an empty standard input. */
 int rcptctl_v(const char *const *words);

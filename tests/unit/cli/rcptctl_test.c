@@ -20,12 +20,12 @@ static char dir[200];
 
 static bool out_has(const char *text)
 {
-	return strstr(buf_str(&out), text) != NULL;
+	return strstr(buf_str(&program_out), text) != NULL;
 }
 
 static bool err_has(const char *text)
 {
-	return strstr(buf_str(&err), text) != NULL;
+	return strstr(buf_str(&program_err), text) != NULL;
 }
 
 static const char *write_list(const char *name, const char *text)
@@ -71,20 +71,23 @@ static void rows_in_the_order_of_the_input(void **state)
 	for (int mode = FAKE_REVERSED; mode <= FAKE_SHUFFLED; mode++) {
 		atomic_store(&fake.mode, mode);
 		assert_int_equal(rcptctl("verify", "--file", path, "--format", "jsonl"), 0);
-		char *line = (char *)buf_str(&out);
+		const uint8_t *line = program_out.data, *stop = line + program_out.len;
 		for (int i = 0; i < COUNT; i++) {
 			char expected[128];
 			int n = snprintf(expected, sizeof expected,
 				"{\"address\":\"%s%d@example.org\",\"verdict\":\"%sDELIVERABLE\",", i % 3 ? "ok" : "no",
 				i, i % 3 ? "" : "UN");
+			assert_true(stop - line > n);
 			assert_memory_equal(line, expected, (size_t)n);
-			line = strchr(line, '\n') + 1;
+			line = memchr(line, '\n', (size_t)(stop - line));
+			assert_non_null(line);
+			line++;
 		}
-		assert_string_equal(line, "");
+		assert_ptr_equal(line, stop);
 		assert_true(err_has("20,000 addresses in "));
 		assert_true(err_has("MAILBOX_UNKNOWN"));
 	}
-	json_t *j = json_loads(buf_str(&out), JSON_DISABLE_EOF_CHECK, NULL);
+	json_t *j = json_loads(buf_str(&program_out), JSON_DISABLE_EOF_CHECK, NULL);
 	assert_int_equal(json_object_size(j), 22);
 	json_decref(j);
 }
@@ -96,17 +99,17 @@ static void the_window_bounds_what_is_asked(void **state)
 	assert_int_equal(rcptctl("verify", "--file", path, "--format", "csv", "--window", "7", "-q"), 0);
 	assert_in_range(atomic_load(&fake.most_waiting), 1, 7);
 	size_t lines = 0;
-	for (size_t i = 0; i < out.len; i++)
-		lines += out.data[i] == '\n';
+	for (size_t i = 0; i < program_out.len; i++)
+		lines += program_out.data[i] == '\n';
 	assert_int_equal(lines, 3001);
-	assert_int_equal(err.len, 0);
+	assert_int_equal(program_err.len, 0);
 }
 
 static void arguments_as_a_table(void **state)
 {
 	(void)state;
 	assert_int_equal(rcptctl("verify", "no@example.org", "ok@example.org", "grey@example.org"), 0);
-	assert_string_equal(buf_str(&out),
+	assert_string_equal(buf_str(&program_out),
 		"ADDRESS              VERDICT       REASON                DETAIL\n"
 		"no@example.org       UNDELIVERABLE MAILBOX_UNKNOWN       550 no such user \\x1B[2Jh from "
 		"mx.example.org\n"
@@ -133,21 +136,21 @@ static void colour_and_progress_on_a_terminal(void **state)
 	const char *words[] = { "verify", "--file", list, NULL };
 	atomic_store(&fake.mode, FAKE_GAPS); /* the third row stays out, so that there is time for a progress line */
 	unsetenv("NO_COLOR");
-	buf_reset(&out);
-	struct run r = start_on_terminal(words);
+	buf_reset(&program_out);
+	struct run r = program_start_on_terminal(words);
 	while (!out_has("2 of 3 (66 %)"))
-		assert_true(read_more(&r));
+		assert_true(program_more(&r));
 	assert_int_equal(kill(r.pid, SIGINT), 0);
-	assert_int_equal(end(&r), 130);
+	assert_int_equal(program_end(&r), 130);
 	assert_true(out_has("\033[32mDELIVERABLE"));
 	assert_true(out_has("\r\033[K")); /* the line is gone before the rows that follow */
 	assert_true(out_has("Interrupted. 2 addresses"));
 
 	atomic_store(&fake.mode, FAKE_REVERSED);
 	setenv("NO_COLOR", "1", 1);
-	buf_reset(&out);
-	r = start_on_terminal(words);
-	assert_int_equal(end(&r), 0);
+	buf_reset(&program_out);
+	r = program_start_on_terminal(words);
+	assert_int_equal(program_end(&r), 0);
 	unsetenv("NO_COLOR");
 	assert_true(out_has("3 addresses in "));
 	assert_false(out_has("m"
@@ -158,15 +161,15 @@ static void standard_input_row_by_row(void **state)
 {
 	(void)state;
 	const char *words[] = { "verify", "--file", "-", "--format", "jsonl", NULL };
-	buf_reset(&out);
-	struct run r = start(words);
+	buf_reset(&program_out);
+	struct run r = program_start(words);
 	assert_int_equal(write(r.in, "ok1@example.org\n", 16), 16);
-	read_lines(&r, 1); /* answered while the input stays open */
+	program_lines(&r, 1); /* answered while the input stays open */
 	assert_true(out_has("ok1@example.org"));
 	assert_int_equal(write(r.in, "ok2@example.org\n", 16), 16);
-	read_lines(&r, 2);
+	program_lines(&r, 2);
 	assert_int_equal(write(r.in, "ok3@example.org", 15), 15);
-	assert_int_equal(end(&r), 0);
+	assert_int_equal(program_end(&r), 0);
 	assert_true(out_has("ok3@example.org"));
 }
 
@@ -179,13 +182,13 @@ static void output_to_a_file(void **state)
 	snprintf(saved_to, sizeof saved_to, "%s", to);
 	snprintf(saved_list, sizeof saved_list, "%s", list);
 	assert_int_equal(rcptctl("verify", "--file", saved_list, "--output", saved_to, "--format", "csv"), 0);
-	assert_int_equal(out.len, 0);
-	read_file(saved_to, &out);
-	assert_memory_equal(buf_str(&out), "address,verdict", 15);
+	assert_int_equal(program_out.len, 0);
+	read_file(saved_to, &program_out);
+	assert_memory_equal(buf_str(&program_out), "address,verdict", 15);
 	assert_false(out_has("before"));
 	assert_int_equal(rcptctl("verify", "--file", saved_list, "--output", saved_list), 2);
-	read_file(saved_list, &out);
-	assert_string_equal(buf_str(&out), "ok@example.org\n");
+	read_file(saved_list, &program_out);
+	assert_string_equal(buf_str(&program_out), "ok@example.org\n");
 	assert_int_equal(rcptctl("verify", "--output", "/nonexistent/file", "ok@example.org"), 2);
 	assert_int_equal(rcptctl("verify", "--output", "/dev/full", "ok@example.org"), 1);
 	assert_true(err_has("/dev/full: No space left on device"));
@@ -200,7 +203,7 @@ static void bad_input(void **state)
 	assert_true(err_has("The columns it has: name, contact"));
 	assert_int_equal(rcptctl("verify", "--file", list, "--column", "mail"), 2);
 	assert_true(err_has("it has no column 'mail'. The columns it has: name, contact"));
-	assert_int_equal(out.len, 0);
+	assert_int_equal(program_out.len, 0);
 	assert_int_equal(rcptctl("verify", "--file", "/nonexistent"), 2);
 	assert_true(err_has("/nonexistent: No such file or directory"));
 	snprintf(list, sizeof list, "%s", write_list("bad.csv", "email,x\nok1@example.org,1\n\"ok2@example.org,2\n"));
@@ -209,7 +212,7 @@ static void bad_input(void **state)
 	assert_true(err_has("a quote in its last row is never closed"));
 	snprintf(list, sizeof list, "%s", write_list("empty", ""));
 	assert_int_equal(rcptctl("verify", "--file", list, "--format", "csv"), 0);
-	assert_memory_equal(buf_str(&out), "address,verdict", 15);
+	assert_memory_equal(buf_str(&program_out), "address,verdict", 15);
 }
 
 static void usage(void **state)
@@ -253,10 +256,10 @@ static void help(void **state)
 		assert_int_equal(rcptctl(COMMAND[i][0], second, COMMAND[i][1] ? "--help" : NULL), 0);
 		assert_true(out_has("Usage: rcptctl"));
 		assert_true(out_has("Example"));
-		assert_int_equal(err.len, 0);
+		assert_int_equal(program_err.len, 0);
 	}
 	assert_int_equal(rcptctl("--version"), 0);
-	assert_memory_equal(buf_str(&out), "rcptctl ", 8);
+	assert_memory_equal(buf_str(&program_out), "rcptctl ", 8);
 	assert_int_equal(rcptctl("--server", "127.0.0.1:1"), 2); /* no command */
 }
 
@@ -273,10 +276,10 @@ static void nobody_there(void **state)
 	assert_int_equal(rcptctl("verify", "--server", target, "--output", keep, "ok@example.org"), 3);
 	assert_true(err_has("rcptd cannot be reached at unix:"));
 	assert_int_equal(rcptctl("verify", "--server", target, "ok@example.org"), 3);
-	assert_int_equal(out.len, 0);
+	assert_int_equal(program_out.len, 0);
 	assert_int_equal(rcptctl("stats", "--server", target), 3);
-	read_file(keep, &out);
-	assert_string_equal(buf_str(&out), "an earlier run\n");
+	read_file(keep, &program_out);
+	assert_string_equal(buf_str(&program_out), "an earlier run\n");
 }
 
 static void a_server_that_goes_away(void **state)
@@ -296,8 +299,8 @@ static void an_error_with_its_details(void **state)
 	(void)state;
 	atomic_store(&fake.mode, FAKE_REFUSE);
 	assert_int_equal(rcptctl("verify", "ok@example.org"), 2);
-	assert_string_equal(buf_str(&err), "rcptctl: the request is not valid (INVALID_REQUEST)\n"
-					   "rcptctl:   items: is not wanted\n");
+	assert_string_equal(buf_str(&program_err), "rcptctl: the request is not valid (INVALID_REQUEST)\n"
+						   "rcptctl:   items: is not wanted\n");
 }
 
 static void answers_that_make_no_sense(void **state)
@@ -316,11 +319,11 @@ static void interrupted(void **state)
 	atomic_store(&fake.mode, FAKE_GAPS);
 	const char *list = write_list("list", "ok0@example.org\nok1@example.org\nok2@example.org\n");
 	const char *words[] = { "verify", "--file", list, "--format", "jsonl", NULL };
-	buf_reset(&out);
-	struct run r = start(words);
-	read_lines(&r, 1);
+	buf_reset(&program_out);
+	struct run r = program_start(words);
+	program_lines(&r, 1);
 	assert_int_equal(kill(r.pid, SIGINT), 0);
-	assert_int_equal(end(&r), 130);
+	assert_int_equal(program_end(&r), 130);
 	assert_true(out_has("ok0@example.org"));
 	assert_true(out_has("ok2@example.org")); /* answered, and held back by ok1 */
 	assert_false(out_has("ok1@example.org"));
@@ -331,14 +334,14 @@ static void interrupted_at_its_input(void **state)
 {
 	(void)state;
 	const char *words[] = { "verify", "--file", "-", "--format", "jsonl", NULL };
-	buf_reset(&out);
-	struct run r = start(words);
+	buf_reset(&program_out);
+	struct run r = program_start(words);
 	assert_int_equal(write(r.in, "ok1@example.org\n", 16), 16);
-	read_lines(&r, 1);
+	program_lines(&r, 1);
 	assert_int_equal(kill(r.pid, SIGINT), 0);
 	int in = r.in;
 	r.in = -1; /* still open */
-	assert_int_equal(end(&r), 130);
+	assert_int_equal(program_end(&r), 130);
 	close(in);
 }
 
@@ -347,13 +350,13 @@ static void a_reader_that_has_seen_enough(void **state)
 	(void)state;
 	const char *path = write_many(20000);
 	const char *words[] = { "verify", "--file", path, "--format", "jsonl", NULL };
-	buf_reset(&out);
-	struct run r = start(words);
-	read_lines(&r, 1);
+	buf_reset(&program_out);
+	struct run r = program_start(words);
+	program_lines(&r, 1);
 	close(r.out);
 	r.out = open("/dev/null", O_RDONLY);
-	assert_int_equal(end(&r), 1);
-	assert_int_equal(err.len, 0);
+	assert_int_equal(program_end(&r), 1);
+	assert_int_equal(program_err.len, 0);
 }
 
 /* ---- the other commands ---- */
@@ -365,16 +368,16 @@ static void domains(void **state)
 	assert_true(out_has("mx.example.org"));
 	assert_true(out_has("127.0.0.9"));
 	assert_int_equal(rcptctl("domain", "show", "example.org", "--format", "json"), 0);
-	json_t *j = json_loads(buf_str(&out), 0, NULL);
+	json_t *j = json_loads(buf_str(&program_out), 0, NULL);
 	assert_non_null(j);
 	assert_string_equal(json_string_value(json_object_get(j, "catch_all")), "no");
 	json_t *host = json_array_get(json_object_get(json_object_get(j, "route"), "hosts"), 0);
 	assert_int_equal(json_integer_value(json_object_get(host, "preference")), 10);
 	json_decref(j);
 	assert_int_equal(rcptctl("domain", "show", "example.net"), 1);
-	assert_string_equal(buf_str(&err), "rcptctl: nothing is known of that domain (DOMAIN_UNKNOWN)\n");
+	assert_string_equal(buf_str(&program_err), "rcptctl: nothing is known of that domain (DOMAIN_UNKNOWN)\n");
 	assert_int_equal(rcptctl("domain", "forget", "--subdomains", "example.org"), 0);
-	assert_string_equal(buf_str(&out), "5 records forgotten\n");
+	assert_string_equal(buf_str(&program_out), "5 records forgotten\n");
 }
 
 static void exemptions(void **state)
@@ -384,14 +387,14 @@ static void exemptions(void **state)
 	assert_true(out_has("42"));
 	assert_true(out_has("2023-11-14 22:13:20 UTC"));
 	assert_int_equal(rcptctl("exempt", "check", "ann@example.org"), 0);
-	assert_memory_equal(buf_str(&out), "yes\n", 4);
+	assert_memory_equal(buf_str(&program_out), "yes\n", 4);
 	assert_int_equal(rcptctl("exempt", "check", "ann@example.net"), 0);
-	assert_string_equal(buf_str(&out), "no\n");
+	assert_string_equal(buf_str(&program_out), "no\n");
 	assert_int_equal(rcptctl("exempt", "list", "--all"), 0); /* both pages */
 	assert_true(out_has("42           example.net"));
 	assert_true(out_has("43           example.org"));
 	assert_int_equal(rcptctl("exempt", "list", "--format", "json"), 0);
-	json_t *j = json_loads(buf_str(&out), JSON_DISABLE_EOF_CHECK, NULL);
+	json_t *j = json_loads(buf_str(&program_out), JSON_DISABLE_EOF_CHECK, NULL);
 	assert_string_equal(json_string_value(json_object_get(j, "id")), "42");
 	assert_true(json_is_null(json_object_get(j, "revoked")));
 	json_decref(j);
@@ -405,7 +408,7 @@ static void counters(void **state)
 	assert_true(out_has("1,234,567"));
 	assert_true(out_has("RISKY"));
 	assert_int_equal(rcptctl("stats", "--format", "json"), 0);
-	json_t *j = json_loads(buf_str(&out), 0, NULL);
+	json_t *j = json_loads(buf_str(&program_out), 0, NULL);
 	assert_int_equal(json_integer_value(json_object_get(j, "sessions_open")), 3);
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "verdicts"), "RISKY")), 12);
 	json_decref(j);
@@ -444,7 +447,7 @@ int main(void)
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	fake_stop(&fake);
-	buf_free(&out);
-	buf_free(&err);
+	buf_free(&program_out);
+	buf_free(&program_err);
 	return failed;
 }
