@@ -47,7 +47,7 @@ static void make_another(struct child *c)
 static void run_child(struct place *p, int out, unsigned kill_round)
 {
 	struct child c = { .p = p, .out = out, .kill_round = kill_round };
-	if (place_open(p))
+	if (loop_new(&p->loop) || place_open(p)) /* a loop does not survive fork */
 		_exit(1);
 	for (int i = 0; i < IN_FLIGHT; i++)
 		make_another(&c);
