@@ -31,7 +31,7 @@ static void complain(struct store *s, const struct env *env, err_t err)
 	int64_t now = clock_mono_ms();
 	int64_t *last = env == &s->keep ? &w->complained_keep_ms : &w->complained_known_ms;
 	uint64_t lost = atomic_load_explicit(&w->lost, memory_order_relaxed);
-	if ((!err && lost == w->lost_told) || (*last && now - *last < COMPLAIN_MS))
+	if ((!err && (lost == w->lost_told || env == &s->keep)) || (*last && now - *last < COMPLAIN_MS))
 		return;
 	*last = now ? now : 1;
 	w->lost_told = lost;
