@@ -177,6 +177,37 @@ static void a_file_cut_short_is_named_and_left_alone(void **state)
 	}
 }
 
+/* Each page of keep in turn becomes rubbish: refused, unless it was one that nothing leads to any more. */
+static void a_page_of_rubbish_is_found_or_was_not_in_use(void **state)
+{
+	struct place *p = *state;
+	static uint8_t rubbish[4096];
+	unsigned refused = 0;
+	fill(p);
+	struct stat st;
+	assert_int_equal(stat(place_file(p, "keep/data.mdb"), &st), 0);
+	remove_tree(p->path);
+	for (int kind = 0; kind < 3; kind++)
+		for (off_t page = 2; page < st.st_size / 4096; page++) {
+			for (size_t i = 0; i < sizeof rubbish; i++)
+				rubbish[i] = kind == 0	 ? 0
+					     : kind == 1 ? 0xff
+							 : (uint8_t)(i * 197 + i / 7 + (size_t)page);
+			fill(p);
+			write_file(place_file(p, "keep/data.mdb"), rubbish, sizeof rubbish, page * 4096, 0600);
+			err_t err = place_open(p);
+			struct exemption x;
+			if (err)
+				assert_int_equal(err, ERR_CORRUPT);
+			else
+				assert_int_equal(store_exemption_covering(p->store, "example.com", &x), ERR_OK);
+			refused += err == ERR_CORRUPT;
+			place_close(p);
+			remove_tree(p->path);
+		}
+	assert_true(refused >= 3 * 2); /* at least the pages of the root and of the exemption */
+}
+
 static void a_lost_keep_is_not_taken_for_an_empty_one(void **state)
 {
 	struct place *p = *state;
@@ -249,6 +280,7 @@ int main(void)
 		T(a_schema_record_that_is_no_number_is_damage),
 		T(a_damaged_header_is_named_and_left_alone),
 		T(a_file_cut_short_is_named_and_left_alone),
+		T(a_page_of_rubbish_is_found_or_was_not_in_use),
 		T(a_lost_keep_is_not_taken_for_an_empty_one),
 		T(a_lost_known_is_learned_again),
 		T(a_damaged_exemption_or_revocation_refuses_to_start),
