@@ -32,4 +32,4 @@ void store_close(struct store *); /* NULL is fine */
 void store_address_hash(const struct store *, const void *canonical, size_t n, uint8_t out[STORE_KEY_BYTES]);
 
 /* The writes of the other headers copy what they are given and wait in a queue. Their `done` runs on `loop`'s thread
- * after the commit or the failure, never before they have returned; loop NULL: nobody is told. */
+ * after the commit or the failure; loop NULL: nobody is told. */

@@ -96,10 +96,7 @@ static void what_is_no_exemption_is_refused_at_once(void **state)
 	struct place *p = *state;
 	place_must_open(p);
 	static const char *const BAD[] = { "", ".", "example.com.", ".example.com", "a..b", "Example.com",
-		"exa mple.com",
-		"b\xc3\xbc"
-		"cher.example",
-		"a/b.example", "a\n.example" };
+		"exa mple.com", "m\xc3\xbcller.example", "a/b.example", "a\n.example" };
 	for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
 		assert_int_equal(exempt(p, BAD[i]), ERR_INVALID);
 	struct exemption x = { .domain = "example.com" };
