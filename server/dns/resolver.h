@@ -16,9 +16,20 @@ struct resolver_server {
 	uint16_t port;
 };
 
-/* servers: none: the system's (/etc/resolv.conf). */
-MUST_CHECK err_t resolver_new(struct loop *, const struct resolver_server *servers, size_t n, struct resolver **);
-void resolver_free(struct resolver *); /* waiters are dropped without a call */
+/* 0 in a number: its default. */
+struct resolver_options {
+	const struct resolver_server *servers; /* read by resolver_new() only; none: those of /etc/resolv.conf */
+	size_t server_count;
+	int timeout_ms;	  /* 3,000: of the first try at each server; doubled from round to round */
+	int tries;	  /* 3: at each server */
+	int limit_ms;	  /* 20,000: of one route in all: what is not known then is a failure; of one query, too */
+	size_t cache_max; /* 50,000 answers about addresses */
+};
+
+/* Only DNS is asked, never /etc/hosts: mail is routed by DNS. Servers take turns. The process must ignore SIGPIPE
+ * (c-ares writes to TCP with writev). options: NULL: all defaults. */
+MUST_CHECK err_t resolver_new(struct loop *, const struct resolver_options *, struct resolver **);
+void resolver_free(struct resolver *); /* waiters are dropped without a call; NULL is fine; also from within done() */
 
 /* Waits for one route. The struct is the caller's and stays until done() or route_wait_cancel(). */
 struct route_wait {
@@ -27,6 +38,6 @@ struct route_wait {
 	 * returned. */
 	void (*done)(struct route_wait *, struct route *route);
 };
-/* domain: A-labels, lower case. */
+/* domain: A-labels, lower case. ERR_INVALID: no name that DNS could be asked for. */
 MUST_CHECK err_t resolver_route(struct resolver *, const char *domain, struct route_wait *);
-void route_wait_cancel(struct route_wait *); /* also fine when it is not waiting (zeroed) */
+void route_wait_cancel(struct route_wait *); /* also fine when it is not waiting (zeroed), and from within any done() */

@@ -35,8 +35,7 @@ void guard_free(struct guard *g)
 	if (!g)
 		return;
 	struct entry *e, *next;
-	HASH_ITER(hh, g->exempt, e, next)
-	{
+	HASH_ITER (hh, g->exempt, e, next) {
 		HASH_DEL(g->exempt, e);
 		free(e);
 	}

@@ -64,7 +64,8 @@ void target_answer(struct target *t, const struct answer *answer)
 	t->answer = malloc(sizeof *t->answer);
 	if (t->answer)
 		*t->answer = *answer;
-	stat_add_answer(answer->reason, answer->evidence.phase);
+	if (answer->reason != REASON_CANCELLED || target_is_wanted(t)) /* else nobody is given it */
+		stat_add_answer(answer->reason, answer->evidence.phase);
 	if (answer->from_cache)
 		stat_add(STAT_CACHE_HITS, 1);
 	stat_add(STAT_ADDRESSES_WAITING, -1);

@@ -10,6 +10,7 @@
 
 struct target;
 struct plan;
+struct shard;
 
 /* Who asked: a call, later a list. Shared by its targets, hence counted. */
 struct caller {
@@ -27,6 +28,7 @@ void caller_unref(struct caller *);
 struct target {
 	struct mail mail;
 	TAILQ_ENTRY(target) link;
+	struct shard *to;      /* while it moves */
 	struct caller *caller; /* counted */
 	struct plan *plan;     /* on its way from the domain's shard to the operator's; counted */
 	struct address address;

@@ -18,8 +18,8 @@ typedef const struct rpc_handler *(*rpc_open_fn)(void *ctx, const char *method, 
  * be running yet. ERR_IN_USE / ERR_INVALID / ERR_IO with a sentence in why. */
 MUST_CHECK err_t rpc_server_start(const char *address, struct loop *const *loops, unsigned loop_count, rpc_open_fn,
 	void *ctx, struct rpc_server **, int *port, struct buf *why);
-/* Stops listening and accepting; running calls go on. stopped(ctx) runs on loops[0] when the last one has ended. Any
- * thread. */
+/* Stops listening and accepting; running calls go on. stopped(ctx) runs on loops[0] when the last one has ended and the
+ * connections are closed (those that stay open are cut a second later). Only the first call counts. Any thread. */
 void rpc_server_stop(struct rpc_server *, void (*stopped)(void *ctx), void *ctx);
 void rpc_server_cancel_all(struct rpc_server
 		*); /* after rpc_server_stop(): ends the running calls with UNAVAILABLE or CANCELLED. Any thread. */

@@ -34,6 +34,12 @@ struct reading {
 	const char *rule; /* id, for evidence; lives as long as the rules; never NULL */
 };
 
+/* An ambiguous 5yz to RCPT is of one of two classes, told apart by `reason`: MAILBOX_UNKNOWN is "ambiguous 550, 551,
+ * 5.0.0", which an acceptance after it makes an unknown mailbox; any other reason (REFUSED_UNCLEAR as a rule) is
+ * "ambiguous 554, 5.7.x", which only controls can explain. At 4yz the strength says nothing. For a kind other than
+ * MEANS_REASON, `reason` is TEMPORARY_FAILURE (too many recipients), TLS_FAILED (STARTTLS first) or PROTOCOL_ERROR
+ * (quarrels). */
+
 /* What the reply answers. recipient, sender, source_ip and source_name are what *we* sent or are ("" when not
  * applicable): their echoes are stripped, and a quoted sender or source is noticed first. */
 struct reading_context {
@@ -58,10 +64,13 @@ struct reading reading_of(const struct rules *, const struct reading_context *, 
  * CONTROL_REFUSED and NOT_SERVED_HERE rest on it. Writes a fingerprint of that into *out. */
 uint64_t reading_fingerprint(const struct reading_context *, const struct reply *);
 
-/* The reply's text for evidence into `out`: every email address in it masked as `***@domain`, whosever it is; lines
+/* The reply's text for evidence appended to `out`: every email address in it masked as `***@domain`, whosever it is,
+ * also as xtext or in a URL, and the local parts of our recipient and sender where they stand alone, as `***`; lines
  * joined by a space; invalid UTF-8 and control characters become U+FFFD; at most 512 bytes, cut at a character. */
-void reading_mask(const struct reply *, struct buf *out);
+void reading_mask(const struct reading_context *, const struct reply *, struct buf *out);
 
 /* Operators (docs/VERDICTS.md): who runs a mail host. Alias table of the rules, else the registrable domain (Public
  * Suffix List), else the host name itself. Writes at most n bytes with the NUL. */
 void rules_operator(const struct rules *, const char *host, char *out, size_t n);
+/* Connections at once that a large operator is good for; 0: no row for it. */
+unsigned rules_operator_connections(const struct rules *, const char *operator_name);

@@ -1,0 +1,43 @@
+# A thin front to Bazel, for a Debian 12 that has nothing but git, make, apt and npm's registry.
+#   make demo    build everything, start a mail world and rcptd on it, verify a list, show the result
+#   make test    all tests
+#   make lint    formatting, banned calls, includes against the floors
+#   make run CONFIG=FILE   the daemon
+.PHONY: demo test lint run build deps unit integration clean
+.DEFAULT_GOAL := help
+
+BAZEL_FLAGS ?= --config=opt
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '2,5p'
+
+deps:
+	@tools/deps build
+
+build: deps
+	@tools/build build $(BAZEL_FLAGS) //server:rcptd //cli:rcptctl //tests/world
+
+demo: build
+	@tools/demo
+
+test: deps
+	@tools/deps test
+	@tools/test
+
+unit: deps
+	@tools/test unit
+
+integration: deps
+	@tools/deps test
+	@tools/test integration
+
+lint:
+	@tools/deps lint
+	@tools/lint
+
+run: build
+	@test -n "$(CONFIG)" || { echo "usage: make run CONFIG=FILE" >&2; exit 2; }
+	@exec bazel-bin/server/rcptd --config "$(CONFIG)"
+
+clean:
+	@tools/build clean

@@ -1,0 +1,472 @@
+#include "cli/input.h"
+
+#include <csv.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/heading.h"
+
+#define CHUNK (64u * 1024u)
+#define FIELD_MAX (1024u * 1024u) /* bytes of one cell: a quote that is never closed would swallow the file */
+#define HEADER_MAX (64u * 1024u)
+#define COLUMNS_NAMED 30u /* columns that a message names */
+
+enum mode { MODE_ARGUMENTS, MODE_FIRST_LINE, MODE_CSV, MODE_LINES };
+
+struct input {
+	enum mode mode;
+	char *const *arguments;
+	size_t argument_count, argument_at;
+
+	int fd;
+	char *name;   /* for messages */
+	char *column; /* that was asked for, or NULL */
+	bool waits, ended, failed;
+	uint64_t bytes, size; /* read; of the file, 0 if it has none */
+
+	struct buf head; /* MODE_FIRST_LINE: what was read */
+	struct buf rows; /* cells read and not yet taken: two bytes of length, then the bytes */
+	size_t rows_at;
+	struct buf cell; /* the address of the row that is being read */
+	struct buf why;
+
+	struct csv_parser csv;
+	bool csv_open, header_read;
+	size_t field;	      /* of the row that is being read */
+	size_t wanted;	      /* column that has the address */
+	struct buf names;     /* of the header, each ended by a NUL */
+	uint64_t lines, line; /* rows so far, for messages */
+};
+
+static void fail(struct input *in, const char *what)
+{
+	if (in->failed)
+		return;
+	in->failed = true;
+	buf_reset(&in->why);
+	buf_printf(&in->why, "%s: %s", in->name, what);
+}
+
+/* ---- rows ---- */
+
+static void push_row(struct input *in)
+{
+	size_t len = in->cell.len;
+	uint8_t prefix[2] = { (uint8_t)(len >> 8), (uint8_t)len };
+	buf_append(&in->rows, prefix, 2);
+	buf_append(&in->rows, in->cell.data, len);
+	buf_reset(&in->cell);
+	in->lines++;
+	if (in->rows.err || in->cell.err)
+		fail(in, err_text(ERR_NOMEM));
+}
+
+static void cell_add(struct input *in, const uint8_t *s, size_t n)
+{
+	size_t room = INPUT_ADDRESS_MAX - in->cell.len;
+	buf_append(&in->cell, s, n < room ? n : room);
+}
+
+static bool is_blank(uint8_t c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+static void end_line(struct input *in)
+{
+	while (in->cell.len && is_blank(in->cell.data[in->cell.len - 1]))
+		in->cell.len--;
+	if (in->cell.len)
+		push_row(in);
+}
+
+static void take_lines(struct input *in, const uint8_t *s, size_t n)
+{
+	while (n && !in->failed) {
+		while (n && in->cell.len == 0 && is_blank(*s)) {
+			s++;
+			n--;
+		}
+		const uint8_t *end = n ? memchr(s, '\n', n) : NULL;
+		size_t len = end ? (size_t)(end - s) : n;
+		cell_add(in, s, len);
+		if (!end)
+			return;
+		end_line(in);
+		s += len + 1;
+		n -= len + 1;
+	}
+}
+
+/* ---- CSV ---- */
+
+static void name_columns(struct input *in, const char *problem)
+{
+	struct buf text = BUF_INIT(8 * 1024);
+	buf_printf(&text, "%s. The columns it has: ", problem);
+	size_t i = 0;
+	for (const char *name = (const char *)in->names.data; i < in->field && i < COLUMNS_NAMED; i++) {
+		buf_printf(&text, "%s%.60s", i ? ", " : "", *name ? name : "(no name)");
+		name += strlen(name) + 1;
+	}
+	if (i < in->field)
+		buf_printf(&text, ", and %zu more", in->field - i);
+	if (in->names.data && memchr(in->names.data, '@', in->names.len))
+		buf_puts(&text, ". Its first line looks like data: a CSV needs a header");
+	fail(in, buf_str(&text));
+	buf_free(&text);
+}
+
+/* Index of the column, or the count of columns if none is it. */
+static size_t find_column(const struct input *in, bool (*is)(const char *name, const char *wanted))
+{
+	const char *name = (const char *)in->names.data;
+	size_t i = 0;
+	while (i < in->field && !is(name, in->column)) {
+		name += strlen(name) + 1;
+		i++;
+	}
+	return i;
+}
+
+static bool same(const char *name, const char *wanted)
+{
+	return strcmp(name, wanted) == 0;
+}
+
+static bool same_but_case(const char *name, const char *wanted)
+{
+	return strcasecmp(name, wanted) == 0;
+}
+
+static bool by_its_name(const char *name, const char *wanted)
+{
+	(void)wanted;
+	return heading_names_address(name);
+}
+
+static void choose_column(struct input *in)
+{
+	if (in->names.err) {
+		fail(in, "its header is too long");
+		return;
+	}
+	if (in->column) {
+		in->wanted = find_column(in, same);
+		if (in->wanted == in->field)
+			in->wanted = find_column(in, same_but_case);
+		if (in->wanted < in->field)
+			return;
+		struct buf text = BUF_INIT(1024);
+		buf_printf(&text, "it has no column '%.60s'", in->column);
+		name_columns(in, buf_str(&text));
+		buf_free(&text);
+		return;
+	}
+	in->wanted = find_column(in, by_its_name);
+	if (in->wanted == in->field && in->field == 1)
+		in->wanted = 0;
+	if (in->wanted == in->field)
+		name_columns(in, "no column is named email, e-mail, mail or address; say which with --column");
+}
+
+static void on_field(void *bytes, size_t n, void *ctx)
+{
+	struct input *in = ctx;
+	if (in->failed)
+		return;
+	if (!in->header_read) {
+		size_t len = strnlen(bytes, n); /* names are C strings */
+		buf_append(&in->names, bytes, len);
+		buf_putc(&in->names, 0);
+	} else if (in->field == in->wanted) {
+		cell_add(in, bytes, n);
+	}
+	in->field++;
+}
+
+static void on_row(int end, void *ctx)
+{
+	(void)end;
+	struct input *in = ctx;
+	if (in->failed)
+		return;
+	if (in->header_read) {
+		push_row(in);
+	} else {
+		choose_column(in);
+		in->header_read = true;
+	}
+	in->field = 0;
+}
+
+static void take_csv(struct input *in, const uint8_t *s, size_t n)
+{
+	if (csv_parse(&in->csv, s, n, on_field, on_row, in) != n)
+		fail(in, csv_strerror(csv_error(&in->csv)));
+	else if (in->csv.entry_pos > FIELD_MAX)
+		fail(in, "a cell of more than 1 MiB; is a quote never closed?");
+}
+
+/* ---- the first line decides what it is ---- */
+
+static void take(struct input *in, const uint8_t *s, size_t n)
+{
+	if (in->mode == MODE_CSV)
+		take_csv(in, s, n);
+	else
+		take_lines(in, s, n);
+}
+
+static void start_csv(struct input *in, const struct heading *h)
+{
+	if (csv_init(&in->csv, 0) != 0) {
+		fail(in, err_text(ERR_NOMEM));
+		return;
+	}
+	in->csv_open = true;
+	csv_set_delim(&in->csv, (unsigned char)h->delimiter);
+	in->mode = MODE_CSV;
+}
+
+/* Decides once the first line is there, or as much of it as counts. */
+static void take_head(struct input *in, bool all)
+{
+	const uint8_t *s = in->head.data;
+	size_t n = in->head.len;
+	if (n < 3 && !all)
+		return;
+	if (n >= 2 && ((s[0] == 0xFF && s[1] == 0xFE) || (s[0] == 0xFE && s[1] == 0xFF))) {
+		fail(in, "it is UTF-16; save it as UTF-8");
+		return;
+	}
+	if (n >= 3 && memcmp(s, "\xEF\xBB\xBF", 3) == 0) {
+		s += 3;
+		n -= 3;
+	}
+	while (n && (is_blank(*s) || *s == '\n') && *s != '\t') {
+		s++;
+		n--;
+	}
+	const uint8_t *end = n ? memchr(s, '\n', n) : NULL;
+	if (!end && !all && n < HEADER_MAX)
+		return;
+	struct heading heading = heading_read(n ? s : (const uint8_t *)"", end ? (size_t)(end - s) : n);
+	in->mode = MODE_LINES;
+	if (in->column || heading.is)
+		start_csv(in, &heading);
+	if (!in->failed && n)
+		take(in, s, n);
+	buf_free(&in->head);
+}
+
+static void finish(struct input *in)
+{
+	if (in->mode == MODE_FIRST_LINE && !in->failed)
+		take_head(in, true);
+	if (in->failed)
+		return;
+	if (in->mode == MODE_LINES) {
+		end_line(in);
+		return;
+	}
+	if (in->csv.quoted && in->csv.entry_pos && in->csv.pstate == 2 /* within a field */) {
+		fail(in, "a quote in its last row is never closed");
+		return;
+	}
+	if (csv_fini(&in->csv, on_field, on_row, in) != 0)
+		fail(in, csv_strerror(csv_error(&in->csv)));
+	else if (!in->header_read && in->column)
+		fail(in, "it is empty, and so has no columns");
+}
+
+/* ---- reading ---- */
+
+void input_fill(struct input *in)
+{
+	uint8_t chunk[CHUNK];
+	if (in->ended || in->failed)
+		return;
+	ssize_t n = read(in->fd, chunk, sizeof chunk);
+	if (n < 0) {
+		if (errno != EINTR && errno != EAGAIN)
+			fail(in, strerror(errno));
+		return;
+	}
+	in->bytes += (uint64_t)n;
+	if (n == 0) {
+		finish(in);
+		in->ended = true;
+	} else if (in->mode == MODE_FIRST_LINE) {
+		buf_append(&in->head, chunk, (size_t)n);
+		if (in->head.err)
+			fail(in, err_text(in->head.err));
+		else
+			take_head(in, false);
+	} else {
+		take(in, chunk, (size_t)n);
+	}
+}
+
+static bool queued(struct input *in, const uint8_t **address, size_t *len)
+{
+	if (in->rows_at == in->rows.len) {
+		buf_reset(&in->rows);
+		in->rows_at = 0;
+		return false;
+	}
+	const uint8_t *at = in->rows.data + in->rows_at;
+	*len = (size_t)at[0] << 8 | at[1];
+	*address = at + 2;
+	in->rows_at += 2 + *len;
+	return true;
+}
+
+enum input_step input_next(struct input *in, const uint8_t **address, size_t *len)
+{
+	if (in->mode == MODE_ARGUMENTS) {
+		if (in->argument_at == in->argument_count)
+			return INPUT_END;
+		*address = (const uint8_t *)in->arguments[in->argument_at++];
+		*len = strnlen((const char *)*address, INPUT_ADDRESS_MAX);
+		return INPUT_ROW;
+	}
+	for (;;) {
+		if (queued(in, address, len))
+			return INPUT_ROW;
+		if (in->failed)
+			return INPUT_FAILED;
+		if (in->ended)
+			return INPUT_END;
+		if (in->waits)
+			return INPUT_WAIT;
+		input_fill(in);
+	}
+}
+
+/* ---- life ---- */
+
+static struct input *allocate(enum mode mode)
+{
+	struct input *in = calloc(1, sizeof *in);
+	if (!in)
+		return NULL;
+	in->mode = mode;
+	in->fd = -1;
+	in->head = (struct buf)BUF_INIT(HEADER_MAX + 2 * CHUNK);
+	in->rows = (struct buf)BUF_INIT(1024 * 1024);
+	in->cell = (struct buf)BUF_INIT(INPUT_ADDRESS_MAX);
+	in->why = (struct buf)BUF_INIT(16 * 1024);
+	in->names = (struct buf)BUF_INIT(FIELD_MAX);
+	return in;
+}
+
+err_t input_from_arguments(char *const *addresses, size_t count, struct input **out)
+{
+	struct input *in = allocate(MODE_ARGUMENTS);
+	if (!in)
+		return ERR_NOMEM;
+	in->arguments = addresses;
+	in->argument_count = count;
+	*out = in;
+	return ERR_OK;
+}
+
+/* Standard input of one's own: watching makes a descriptor non-blocking, which must not reach the terminal or pipe that
+ * others share. A regular file keeps its place. */
+static int open_standard_input(void)
+{
+	struct stat st;
+	if (fstat(STDIN_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))) {
+		int fd = open("/proc/self/fd/0", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		if (fd >= 0)
+			return fd;
+	}
+	return fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+}
+
+err_t input_open(const char *path, const char *column, struct input **out, struct buf *why)
+{
+	bool standard = strcmp(path, "-") == 0;
+	struct stat st;
+	int fd = standard ? open_standard_input() : open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) != 0 || S_ISDIR(st.st_mode)) {
+		buf_printf(why, "%s: %s", standard ? "standard input" : path, strerror(fd < 0 ? errno : EISDIR));
+		if (fd >= 0)
+			close(fd);
+		return ERR_IO;
+	}
+	struct input *in = allocate(MODE_FIRST_LINE);
+	if (in) {
+		in->name = strdup(standard ? "standard input" : path);
+		in->column = column ? strdup(column) : NULL;
+	}
+	if (!in || !in->name || (column && !in->column)) {
+		close(fd);
+		input_close(in);
+		buf_puts(why, err_text(ERR_NOMEM));
+		return ERR_NOMEM;
+	}
+	in->fd = fd;
+	in->waits = !S_ISREG(st.st_mode);
+	in->size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+	*out = in;
+	return ERR_OK;
+}
+
+void input_close(struct input *in)
+{
+	if (!in)
+		return;
+	if (in->fd >= 0)
+		close(in->fd);
+	if (in->csv_open)
+		csv_free(&in->csv);
+	buf_free(&in->head);
+	buf_free(&in->rows);
+	buf_free(&in->cell);
+	buf_free(&in->why);
+	buf_free(&in->names);
+	free(in->name);
+	free(in->column);
+	free(in);
+}
+
+const char *input_why(struct input *in)
+{
+	return buf_str(&in->why);
+}
+
+int input_fd(const struct input *in)
+{
+	return in->waits ? in->fd : -1;
+}
+
+void input_never_wait(struct input *in)
+{
+	in->waits = false;
+}
+
+bool input_is_file(const struct input *in, int fd)
+{
+	struct stat a, b;
+	return in->fd >= 0 && fstat(in->fd, &a) == 0 && fstat(fd, &b) == 0 && S_ISREG(a.st_mode) &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+uint64_t input_rows_estimate(const struct input *in, uint64_t rows_so_far)
+{
+	if (in->mode == MODE_ARGUMENTS)
+		return in->argument_count;
+	if (in->ended)
+		return in->lines;
+	if (!in->size || !in->bytes || in->bytes > in->size)
+		return 0;
+	uint64_t estimate = (uint64_t)((double)in->lines * (double)in->size / (double)in->bytes);
+	return estimate > rows_so_far ? estimate : rows_so_far;
+}

@@ -1,0 +1,53 @@
+#pragma once
+/* One SMTP connection and the conversation on it. It belongs to the operator whose host speaks, serves the works that
+ * wait for that IP address one after the other, and frees itself when the connection is closed. Lives on its shard's
+ * thread. */
+#include "server/net/conn.h"
+#include "server/probe/shard.h"
+#include "server/probe/visit.h"
+#include "server/smtp/dialogue.h"
+#include "server/smtp/ehlo.h"
+
+struct session {
+	TAILQ_ENTRY(session) link; /* in shard->sessions */
+	struct mail end;
+	struct shard *shard;
+	struct mail_operator *op;
+	uint64_t id; /* for the log */
+	struct hop hop;
+	char source_ip[IP_TEXT_MAX];
+	struct conn *conn;
+	struct reply_parser *parser;
+	struct dialogue dlg;
+	struct commands out;
+	struct deadline reply_due, session_due;
+	int64_t begun_ms;
+	struct ehlo offered;
+	bool said_helo; /* EHLO was refused */
+	bool connected;
+	bool lockstep; /* pipelining was spoiled here before */
+	bool piped;    /* commands were in flight together */
+	bool winding;  /* no further targets, no further visit */
+	bool closing;  /* session_close() was called */
+	/* of the transaction */
+	unsigned rcpts, heard; /* named; answered by anything but "too many" */
+	bool utf8, full;
+	/* of the session, over its visits */
+	unsigned unknown_used, unknown_targets;
+	bool visiting;
+	struct visit visit;
+	struct answer *refusal; /* evidence of what refused us */
+};
+
+/* Opens a session for a work that waits. ERR_LIMIT, ERR_NOMEM: not now, nothing was changed; any other outcome is the
+ * session's. */
+MUST_CHECK err_t session_open(struct shard *, struct mail_operator *, struct work *);
+
+/* An exemption of this domain came into force: if the session talks about it, it says nothing more but QUIT. */
+void session_exempt(struct session *, bool (*covers)(void *ctx, const char *domain), void *ctx);
+/* Some callers went away: drops what nobody wants, ends when nothing is left. */
+void session_sweep(struct session *);
+/* Asks no further targets; ends after what is in flight. */
+void session_wind_down(struct session *);
+/* Ends at once, politely. */
+void session_stop(struct session *);

@@ -1,0 +1,166 @@
+#include "server/probe/visit.h"
+
+#include <string.h>
+
+#define RANDOM_AFTER_UNKNOWN 3
+
+void visit_begin(struct visit *v, struct work *work, unsigned unknown_max, unsigned unknown_used,
+	unsigned unknown_targets, int64_t now)
+{
+	memset(v, 0, sizeof *v);
+	v->work = work;
+	TAILQ_INIT(&v->taken);
+	TAILQ_INIT(&v->flying);
+	TAILQ_INIT(&v->answered);
+	v->unknown_max = unknown_max;
+	v->unknown_used = unknown_used;
+	v->unknown_targets = unknown_targets;
+	v->may_ask = v->may_ask_random = true;
+	v->now_wall_ms = now;
+	v->view.best_preference = work->hop.best;
+}
+
+static struct asks *list_of(struct visit *v, const struct ask *a)
+{
+	return a->state == ASK_FLYING ? &v->flying : a->state == ASK_ANSWERED ? &v->answered : &v->taken;
+}
+
+static void move(struct visit *v, struct ask *a, enum ask_state to)
+{
+	TAILQ_REMOVE(list_of(v, a), a, link);
+	v->flying_count -= a->state == ASK_FLYING;
+	a->state = to;
+	v->flying_count += to == ASK_FLYING;
+	TAILQ_INSERT_TAIL(list_of(v, a), a, link);
+}
+
+bool visit_take(struct visit *v)
+{
+	struct work *w = v->work;
+	struct ask *a = TAILQ_FIRST(&w->waiting);
+	if (!a || v->count == VISIT_ASKS_MAX || v->view.random.answered || v->random_flying)
+		return false;
+	TAILQ_REMOVE(&w->waiting, a, link);
+	w->waiting_count--;
+	a->attempts++;
+	/* An answer that outlived its session waits for the random control alone. */
+	a->state = a->answer.answered ? ASK_ANSWERED : ASK_TAKEN;
+	TAILQ_INSERT_TAIL(list_of(v, a), a, link);
+	v->tag[v->count++] = a;
+	return true;
+}
+
+/* How many more recipients may be refused as unknown, were all in flight refused. */
+static unsigned budget(const struct visit *v)
+{
+	unsigned spoken_for = v->unknown_used + v->flying_count + (v->random_flying ? 1 : 0);
+	return spoken_for < v->unknown_max ? v->unknown_max - spoken_for : 0;
+}
+
+static bool fact_is_fresh(const struct visit *v, const struct ask *a)
+{
+	const struct work *w = v->work;
+	return work_fact_is_fresh(w, a, v->now_wall_ms) &&
+	       (w->fact.accepts_all || strcmp(w->fact.host, w->hop.host) == 0);
+}
+
+bool visit_wants_random(const struct visit *v)
+{
+	if (v->view.random.answered || !v->may_ask_random)
+		return false;
+	if (v->unknown_targets >= RANDOM_AFTER_UNKNOWN)
+		return true;
+	const struct ask *a;
+	TAILQ_FOREACH (a, &v->answered, link) {
+		if (rcpt_ambiguous(&a->answer) || rcpt_relay_denied(&a->answer))
+			return true;
+		if (a->answer.code / 100u != 5 && !fact_is_fresh(v, a))
+			return true;
+	}
+	return false;
+}
+
+enum visit_next visit_next(struct visit *v, struct ask **ask)
+{
+	/* A slot is kept for the random control, which comes last. */
+	if (v->may_ask && !v->random_flying && !v->view.random.answered) {
+		if (TAILQ_EMPTY(&v->taken))
+			while (visit_take(v) && TAILQ_EMPTY(&v->taken))
+				; /* answers that outlived their session need no asking */
+		*ask = TAILQ_FIRST(&v->taken);
+		if (*ask && budget(v) > 1)
+			return VISIT_TARGET;
+	}
+	if (v->flying_count || v->random_flying)
+		return VISIT_WAIT;
+	return budget(v) > 0 && visit_wants_random(v) ? VISIT_RANDOM : VISIT_OVER;
+}
+
+int visit_said(struct visit *v, struct ask *a)
+{
+	if (!a) {
+		v->random_flying = true;
+		return VISIT_TAG_RANDOM;
+	}
+	move(v, a, ASK_FLYING);
+	a->said = true;
+	for (unsigned i = 0; i < v->count; i++)
+		if (v->tag[i] == a)
+			return (int)i;
+	__builtin_unreachable(); /* visit_take() gave it a tag */
+}
+
+struct ask *visit_ask(const struct visit *v, int tag)
+{
+	return tag == VISIT_TAG_RANDOM ? NULL : v->tag[tag];
+}
+
+void visit_answered(struct visit *v, int tag, struct rcpt_answer answer)
+{
+	answer.answered = true;
+	answer.order = ++v->work->order;
+	v->unknown_used += rcpt_unknown(&answer);
+	struct ask *a = visit_ask(v, tag);
+	if (!a) {
+		v->random_flying = false;
+		v->view.random = answer;
+		v->view.unknown_before_random = v->unknown_targets;
+		return;
+	}
+	v->unknown_targets += rcpt_unknown(&answer);
+	if (rcpt_accepted(&answer))
+		v->view.last_accepted = answer.order;
+	a->answer = answer;
+	move(v, a, ASK_ANSWERED);
+}
+
+void visit_unsaid(struct visit *v, int tag)
+{
+	struct ask *a = visit_ask(v, tag);
+	if (a)
+		move(v, a, ASK_TAKEN);
+	else
+		v->random_flying = false;
+}
+
+void visit_refused(struct visit *v, const struct reading *reading)
+{
+	v->view.refused_us = *reading;
+	v->may_ask = v->may_ask_random = false;
+}
+
+struct calibrated visit_judge(const struct visit *v, const struct ask *a, bool over)
+{
+	struct session_view view = v->view;
+	view.fact = !fact_is_fresh(v, a) ? KNOWN_NOTHING : v->work->fact.accepts_all ? KNOWN_YES : KNOWN_NO_HERE;
+	return calibrate(&a->answer, &view, over);
+}
+
+void visit_drop(struct visit *v, struct ask *a)
+{
+	TAILQ_REMOVE(list_of(v, a), a, link);
+	v->flying_count -= a->state == ASK_FLYING;
+	for (unsigned i = 0; i < v->count; i++)
+		if (v->tag[i] == a)
+			v->tag[i] = NULL;
+}

@@ -1,0 +1,188 @@
+/* The description file: what is read, and what each error says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/world/desc.h"
+#include "tests/world/persona.h"
+
+#define HOSTS                                                                                                          \
+	"hosts:\n"                                                                                                     \
+	"  mx.a.example: {addresses: [127.1.0.1, 10.1.2.3, \"::1\"]}\n"                                                \
+	"  b.example: {addresses: [127.1.0.2], persona: greylist, after_ms: 5}\n"
+
+static struct desc *read_good(const char *text)
+{
+	char error[1024] = "";
+	struct desc *d = desc_read_text("w.yaml", text, strlen(text), error, sizeof error);
+
+	if (!d)
+		fail_msg("refused: %s", error);
+	return d;
+}
+
+static void refused(const char *text, const char *start, const char *contains)
+{
+	char error[1024] = "";
+	struct desc *d = desc_read_text("w.yaml", text, strlen(text), error, sizeof error);
+
+	if (d)
+		fail_msg("taken: %s", text);
+	if (strncmp(error, start, strlen(start)) || !strstr(error, contains))
+		fail_msg("said: %s\nfor: %s", error, text);
+}
+
+static void good(void **state)
+{
+	struct desc *d = read_good("domains:\n  A.Example.: {mx: mx.a.example, mailboxes: [alice, 'user*'], ttl: 7}\n"
+				   "defaults: {ttl: 33, latency_ms: 9}\n"
+				   "listen: {dns: ['127.0.0.53:1', '127.0.0.54:0'], smtp_port: 25}\n" HOSTS);
+	const struct name *n = desc_name(d, "a.example");
+
+	(void)state;
+	assert_int_equal(d->hosts, 2);
+	assert_int_equal(d->smtp_port, 25);
+	assert_int_equal(d->dns.n, 2);
+	assert_int_equal(d->host[0].dns->addrs, 3);
+	assert_int_equal(d->host[0].dns->ttl, 33);
+	assert_int_equal(d->host[0].latency_ms, 9);
+	assert_string_equal(d->host[1].persona->name, "greylist");
+	assert_int_equal(d->host[1].after_ms, 5);
+	assert_non_null(n);
+	assert_int_equal(n->ttl, 7);
+	assert_int_equal(n->mxs, 1);
+	assert_true(mailboxes_has(&n->mailboxes, "Alice"));
+	assert_true(mailboxes_has(&n->mailboxes, "user42"));
+	assert_false(mailboxes_has(&n->mailboxes, "alic"));
+	desc_free(d);
+}
+
+static void errors(void **state)
+{
+	(void)state;
+	refused("", "w.yaml:1: ", "empty");
+	refused("- a\n", "w.yaml:1: ", "mapping");
+	refused("a: [\n", "w.yaml:", "not YAML");
+	refused("\nlisten:\n  dns: x\n", "w.yaml:3: ", "127.0.0.53:15353");
+	refused("listen: {dns: '192.0.2.1:53'}\n", "w.yaml:1: ", "loopback");
+	refused("listen:\n  smtp_port: 70000\n", "w.yaml:2: ", "65535");
+	refused("listen:\n  smtp_port: -1\n", "w.yaml:2: ", "whole number");
+	refused("listen:\n  port: 1\n", "w.yaml:2: ", "allowed: dns, smtp_port, control");
+	refused("record: a\nrecord: b\n", "w.yaml:2: ", "twice");
+	refused("hosts:\n  a.example: {}\n", "w.yaml:2: ", "addresses");
+	refused("hosts:\n  a.example: {addresses: [300.1.1.1]}\n", "w.yaml:2: ", "no IPv4 or IPv6");
+	refused("hosts:\n  a.example:\n    addresses: [127.1.0.1]\n    persona: normall\n",
+		"w.yaml:4: ", "allowed: normal, accept-all, greylist");
+	refused("hosts:\n  a.example: {addresses: [127.1.0.1]}\n  b.example: {addresses: [127.1.0.1]}\n",
+		"w.yaml:3: ", "host a.example in line 2");
+	refused("hosts:\n  a.example: {addresses: [127.1.0.1]}\n  A.example: {addresses: [127.1.0.2]}\n",
+		"w.yaml:3: ", "line 2 already");
+	refused("hosts:\n  a.example: {addresses: [127.1.0.1], phase: banner}\n", "w.yaml:2: ", "under faults");
+	refused("hosts:\n  a.example: {addresses: [127.1.0.1], persona: refuses, phase: data}\n",
+		"w.yaml:2: ", "allowed: banner, ehlo");
+	refused("hosts:\n  a.example:\n    addresses: [127.1.0.1]\n    faults:\n      - {phase: rcpt}\n",
+		"w.yaml:5: ", "reply, or then");
+	refused("hosts:\n  a.example:\n    addresses: [127.1.0.1]\n    faults: [{then: close}]\n",
+		"w.yaml:4: ", "needs a phase");
+	refused("hosts:\n  a.example: {addresses: [127.1.0.1], persona: resets, reply: '421 x'}\n",
+		"w.yaml:2: ", "without a reply");
+	refused("hosts:\n  a b.example: {addresses: [127.1.0.1]}\n", "w.yaml:2: ", "no domain name");
+}
+
+static void zone_errors(void **state)
+{
+	(void)state;
+	refused(HOSTS "domains:\n  x.example: {}\n", "w.yaml:5: ", "allowed: one of mx, null_mx");
+	refused(HOSTS "domains:\n  x.example: {mx: nowhere.example}\n", "w.yaml:5: ", "not described");
+	refused(HOSTS "domains:\n  x.example: {mx: mx.a.example, no_mx: true}\n", "w.yaml:5: ", "one of them");
+	refused(HOSTS "domains:\n  x.example: {cname: b.example, addresses: [127.0.0.1]}\n", "w.yaml:5: ", "cname");
+	refused(HOSTS "domains:\n  x.example: {nxdomain: true, mx: b.example}\n", "w.yaml:5: ", "nxdomain");
+	refused(HOSTS "domains:\n  x.example: {mx: [{preference: 1}]}\n", "w.yaml:5: ", "needs a host");
+	refused(HOSTS "domains:\n  x.example: {servfail: [MX, PTR]}\n", "w.yaml:5: ", "allowed: A, AAAA");
+	refused(HOSTS "domains:\n  x.example: {null_mx: yes}\n", "w.yaml:5: ", "true nor false");
+	refused(HOSTS "names:\n  x.example: {}\ndomains:\n  x.example: {null_mx: true}\n", "w.yaml:7: ", "line 5");
+	refused(HOSTS "domains:\n  x.example: {mailbox: [a]}\n", "w.yaml:5: ", "unknown key mailbox; allowed: mx");
+}
+
+static void wildcards_and_ancestors(void **state)
+{
+	struct desc *d = read_good(HOSTS "domains:\n  '*.many.example': {mx: mx.a.example}\n"
+					 "  own.many.example: {null_mx: true}\n");
+
+	(void)state;
+	assert_string_equal(desc_name(d, "x1.many.example")->name, "*.many.example");
+	assert_string_equal(desc_name(d, "x.y.many.example")->name, "*.many.example");
+	assert_true(desc_name(d, "own.many.example")->null_mx);
+	assert_null(desc_name(d, "below.own.many.example"));
+	assert_non_null(desc_name(d, "many.example"));
+	assert_null(desc_name(d, "few.example"));
+	desc_free(d);
+}
+
+/* A host's name may be a domain's too, whichever comes first in the file. */
+static void host_and_domain(void **state)
+{
+	struct desc *d = read_good("domains:\n  b.example: {no_mx: true, mailboxes: [u]}\n" HOSTS);
+
+	(void)state;
+	assert_int_equal(desc_name(d, "b.example")->addrs, 1);
+	assert_true(mailboxes_has(&desc_name(d, "b.example")->mailboxes, "u"));
+	desc_free(d);
+}
+
+static void who_serves(void **state)
+{
+	struct desc *d = read_good(
+		"hosts:\n  mx.example: {addresses: [127.1.0.1]}\n  bare.example: {addresses: [127.1.0.2]}\n"
+		"  open.example: {addresses: [127.1.0.3], serves: ['*'], denies: [no.example]}\n"
+		"names:\n  alias.example: {cname: mx.example}\n  loop.example: {cname: loop.example}\n"
+		"domains:\n  a.example: {mx: alias.example}\n  b.example: {mx: mx.example}\n"
+		"  bare.example: {no_mx: true}\n  n.example: {null_mx: true}\n  l.example: {mx: loop.example}\n");
+
+	(void)state;
+	assert_true(desc_serves(d, &d->host[0], "a.example"));
+	assert_true(desc_serves(d, &d->host[0], "b.example"));
+	assert_false(desc_serves(d, &d->host[0], "bare.example"));
+	assert_false(desc_serves(d, &d->host[0], "n.example"));
+	assert_false(desc_serves(d, &d->host[0], "l.example"));
+	assert_false(desc_serves(d, &d->host[0], "unheard.example"));
+	assert_true(desc_serves(d, &d->host[1], "bare.example"));
+	assert_true(desc_serves(d, &d->host[2], "unheard.example"));
+	assert_false(desc_serves(d, &d->host[2], "no.example"));
+	desc_free(d);
+}
+
+static void thousands(void **state)
+{
+	static char text[2000 * 80];
+	size_t used = (size_t)snprintf(text, sizeof text, "hosts:\n");
+	struct desc *d;
+
+	(void)state;
+	for (int i = 0; i < 2000; i++)
+		used += (size_t)snprintf(text + used, sizeof text - used, "  h%d.example: {addresses: [127.2.%d.%d]}\n",
+			i, i / 250, i % 250 + 1);
+	d = read_good(text);
+	assert_int_equal(d->hosts, 2000);
+	assert_string_equal(d->host[1999].name, "h1999.example");
+	assert_int_equal(d->host[1999].number, 1999);
+	desc_free(d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(good),
+		cmocka_unit_test(errors),
+		cmocka_unit_test(zone_errors),
+		cmocka_unit_test(wildcards_and_ancestors),
+		cmocka_unit_test(host_and_domain),
+		cmocka_unit_test(who_serves),
+		cmocka_unit_test(thousands),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

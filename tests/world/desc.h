@@ -1,0 +1,105 @@
+#pragma once
+/* What the description file says, checked: domains, names and hosts. Owner: main(); desc_free() ends it. Constant once
+ * read. Names are lower-case A-labels without the last dot. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "tests/world/addr.h"
+#include "tests/world/phase.h"
+#include "tests/world/yml.h"
+
+/* Who has a mailbox: patterns ("alice", "user*"), and answers of their own for some. The first that fits decides. */
+struct mailbox_reply {
+	const char *pattern;
+	const char *reply;
+};
+struct mailboxes {
+	struct yml_list exist;
+	struct mailbox_reply *reply;
+	size_t replies;
+};
+
+struct mx {
+	uint32_t preference;
+	const char *host; /* "" in a null MX */
+	int line;
+};
+
+enum { TROUBLE_A = 1, TROUBLE_AAAA = 2, TROUBLE_MX = 4, TROUBLE_CNAME = 8, TROUBLE_TXT = 16, TROUBLE_REST = 32 };
+
+/* Everything DNS says of one name, and who has a mailbox there. */
+struct name {
+	const char *name;
+	int line; /* 0: nothing was said of it, it only lies above others */
+	struct mx *mx;
+	size_t mxs;
+	bool null_mx, no_mx, nxdomain, is_host;
+	const char *cname;
+	struct addr *addr;
+	size_t addrs;
+	struct yml_list txt;
+	uint32_t servfail, drop;    /* TROUBLE_… bits: types answered with SERVFAIL, or not at all */
+	uint32_t ttl, negative_ttl; /* seconds */
+	uint32_t delay_ms;
+	struct mailboxes mailboxes;
+	UT_hash_handle hh;
+};
+
+enum then { THEN_GO_ON, THEN_CLOSE, THEN_SILENT, THEN_RESET };
+
+/* Something a host does at one phase instead of what it would do. */
+struct fault {
+	enum phase at;
+	bool is_set;
+	const char *reply; /* NULL: none */
+	enum then then;
+	uint32_t nth, from; /* only the n-th command of its phase in a connection; or that and all later; 0: any */
+	struct yml_list only, except; /* recipients by local part, as in mailboxes; empty: everybody, nobody */
+	uint32_t connections;	      /* only in the first so many connections to the host; 0: in all */
+};
+
+struct host {
+	const char *name;
+	int line;
+	unsigned number; /* from 0, in the order of the file */
+	struct name *dns;
+	const struct persona *persona;
+	bool dead; /* nothing listens there */
+	const char *banner, *unknown_reply, *relay_reply, *early_reply, *greylist_reply;
+	struct yml_list extensions;
+	bool pipelining, smtputf8, postmaster;
+	uint32_t latency_ms; /* before each reply; those to one burst go out together */
+	uint32_t after_ms;   /* greylist: a tuple is accepted that long after its first try */
+	struct yml_list serves, denies;
+	struct mailboxes mailboxes;
+	struct fault own; /* the persona's, changed by phase, reply, then, nth, from, connections */
+	struct fault *fault;
+	size_t faults;
+};
+
+struct desc {
+	struct arena arena;
+	struct yml_list dns; /* addresses with ports */
+	int smtp_port;	     /* 0: any that is free on all addresses */
+	const char *control;
+	const char *record;
+	uint32_t ttl, negative_ttl, latency_ms;
+	struct name *names; /* hash by name */
+	struct host *host;
+	size_t hosts;
+};
+
+/* Reads a file. NULL, and the reason in error, when it cannot be used. */
+struct desc *desc_read_file(const char *file, char *error, size_t room);
+struct desc *desc_read_text(const char *file, const char *text, size_t n, char *error, size_t room);
+void desc_free(struct desc *);
+
+/* The entry of a name, or of the wildcard that covers it; NULL if there is none. The name is lower-case. */
+const struct name *desc_name(const struct desc *, const char *name);
+/* Do the mail hosts that DNS gives for this domain include the host? */
+bool desc_serves(const struct desc *, const struct host *, const char *domain);
+/* The answer of its own that a mailbox has, or NULL; and is it in the list of those that exist? */
+const char *mailboxes_reply(const struct mailboxes *, const char *local);
+bool mailboxes_has(const struct mailboxes *, const char *local);
+bool patterns_fit(const struct yml_list *patterns, const char *local);

@@ -1,0 +1,227 @@
+/* Reads `hosts`: which server stands where, and how it behaves. */
+#include <string.h>
+
+#include "tests/world/desc_read.h"
+#include "tests/world/persona.h"
+
+static void fault_phase(struct yml *y, yaml_node_t *node, void *field)
+{
+	static const char *const PHASE[] = {
+#define PHASE_TEXT(name, text) text,
+		PHASE_MAP(PHASE_TEXT)
+#undef PHASE_TEXT
+			NULL,
+	};
+
+	*(enum phase *)field = (enum phase)read_word(y, node, PHASE);
+}
+
+static void fault_then(struct yml *y, yaml_node_t *node, void *field)
+{
+	static const char *const THEN[] = { "go_on", "close", "silent", "reset", NULL };
+
+	*(enum then *)field = (enum then)read_word(y, node, THEN);
+}
+
+/* clang-format off */
+#define FAULT_FIELDS(base) \
+	{ "phase", fault_phase, (base) + offsetof(struct fault, at) }, \
+	{ "reply", yml_lines, (base) + offsetof(struct fault, reply) }, \
+	{ "then", fault_then, (base) + offsetof(struct fault, then) }, \
+	{ "nth", yml_u32, (base) + offsetof(struct fault, nth) }, \
+	{ "from", yml_u32, (base) + offsetof(struct fault, from) }, \
+	{ "only", yml_texts, (base) + offsetof(struct fault, only) }, \
+	{ "except", yml_texts, (base) + offsetof(struct fault, except) }, \
+	{ "connections", yml_u32, (base) + offsetof(struct fault, connections) }
+/* clang-format on */
+
+/* The reset would overtake the reply, and the record would tell of what nobody got. */
+static void check_reset(struct yml *y, const yaml_node_t *at, const struct fault *f)
+{
+	if (f->then == THEN_RESET && f->reply)
+		yml_fail(y, at, "then: reset goes without a reply; allowed: close, after a reply");
+}
+
+static void read_faults(struct yml *y, yaml_node_t *node, void *field)
+{
+	static const struct yml_field FAULT[] = { FAULT_FIELDS(0), { NULL, NULL, 0 } };
+	struct host *h = field;
+
+	for (size_t i = 0; i < yml_count(y, node) && !yml_failed(y); i++) {
+		yaml_node_t *item = yml_item(y, node, i);
+		struct fault f = { .at = PHASES, .is_set = true };
+		yml_map(y, item, FAULT, &f);
+		if (f.at == PHASES)
+			yml_fail(y, item, "a fault needs a phase");
+		else if (!f.reply && f.then == THEN_GO_ON)
+			yml_fail(y, item, "a fault needs a reply, or then: close, silent or reset");
+		else
+			check_reset(y, item, &f);
+		h->fault = read_grow(y, h->fault, h->faults, sizeof f);
+		h->fault[h->faults++] = f;
+	}
+}
+
+static void read_persona(struct yml *y, yaml_node_t *node, void *field)
+{
+	const char *text = yml_scalar(y, node);
+	char allowed[400] = "";
+	size_t used = 0;
+
+	*(const struct persona **)field = persona_find(text);
+	if (persona_find(text))
+		return;
+	for (size_t i = 0; persona_at(i) && used < sizeof allowed; i++)
+		used += (size_t)snprintf(
+			allowed + used, sizeof allowed - used, "%s%s", i ? ", " : "", persona_at(i)->name);
+	yml_fail(y, node, "no persona is called %s; allowed: %s", text, allowed);
+}
+
+static void host_addresses(struct yml *y, yaml_node_t *node, void *field)
+{
+	struct name *n = ((struct host *)field)->dns;
+
+	read_addresses(y, node, &n->addr, &n->addrs);
+}
+
+static void host_ttl(struct yml *y, yaml_node_t *node, void *field)
+{
+	yml_u32(y, node, &((struct host *)field)->dns->ttl);
+}
+
+static const struct yml_field HOST[] = {
+	{ "addresses", host_addresses, 0 },
+	{ "persona", read_persona, offsetof(struct host, persona) },
+	{ "dead", yml_bool, offsetof(struct host, dead) },
+	{ "latency_ms", yml_u32, offsetof(struct host, latency_ms) },
+	{ "mailboxes", yml_texts, offsetof(struct host, mailboxes.exist) },
+	{ "replies", read_mailbox_replies, offsetof(struct host, mailboxes) },
+	{ "postmaster", yml_bool, offsetof(struct host, postmaster) },
+	{ "serves", yml_texts, offsetof(struct host, serves) },
+	{ "denies", yml_texts, offsetof(struct host, denies) },
+	{ "pipelining", yml_bool, offsetof(struct host, pipelining) },
+	{ "smtputf8", yml_bool, offsetof(struct host, smtputf8) },
+	{ "extensions", yml_texts, offsetof(struct host, extensions) },
+	{ "banner", yml_lines, offsetof(struct host, banner) },
+	{ "unknown_reply", yml_lines, offsetof(struct host, unknown_reply) },
+	{ "relay_reply", yml_lines, offsetof(struct host, relay_reply) },
+	{ "early_reply", yml_lines, offsetof(struct host, early_reply) },
+	{ "greylist_reply", yml_lines, offsetof(struct host, greylist_reply) },
+	{ "after_ms", yml_u32, offsetof(struct host, after_ms) },
+	{ "faults", read_faults, 0 },
+	{ "ttl", host_ttl, 0 },
+	FAULT_FIELDS(offsetof(struct host, own)),
+	{ NULL, NULL, 0 },
+};
+
+/* The persona first, wherever it stands: the other keys change what it begins with. */
+static void start_host(struct reading *r, yaml_node_t *map, struct host *h)
+{
+	h->latency_ms = r->d->latency_ms;
+	h->postmaster = true;
+	h->banner = "220 $host ESMTP";
+	h->unknown_reply = "550 5.1.1 <$rcpt>: Recipient address rejected: User unknown";
+	h->relay_reply = "554 5.7.1 <$rcpt>: Relay access denied";
+	h->greylist_reply = "451 4.7.1 Greylisted for $seconds seconds";
+	h->after_ms = 60000;
+	h->persona = persona_find("normal");
+	if (map->type != YAML_MAPPING_NODE)
+		return; /* yml_map() says so */
+	for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++)
+		if (!strcmp(yml_scalar(&r->y, yaml_document_get_node(&r->y.doc, p->key)), "persona"))
+			read_persona(&r->y, yaml_document_get_node(&r->y.doc, p->value), &h->persona);
+	if (!h->persona)
+		return;
+	h->own = h->persona->fault;
+	if (!h->own.is_set)
+		h->own.at = PHASES;
+	h->pipelining = !h->persona->no_pipelining;
+	h->early_reply = h->persona->early_reply;
+}
+
+static void fill_extensions(struct yml *y, struct host *h)
+{
+	char **item;
+
+	if (h->extensions.item)
+		return;
+	h->extensions.item = item = arena_get(y->arena, 6 * sizeof *item);
+	if (h->pipelining)
+		*item++ = "PIPELINING";
+	*item++ = "SIZE 10240000";
+	*item++ = "ENHANCEDSTATUSCODES";
+	*item++ = "8BITMIME";
+	if (h->smtputf8)
+		*item++ = "SMTPUTF8";
+	h->extensions.n = (size_t)(item - h->extensions.item);
+}
+
+/* no-helo is EHLO's own fault twice. */
+static void double_hello(struct yml *y, struct host *h)
+{
+	struct fault f = h->own;
+
+	if (!h->persona->no_hello)
+		return;
+	f.at = f.at == PHASE_EHLO ? PHASE_HELO : PHASE_EHLO;
+	h->fault = read_grow(y, h->fault, h->faults, sizeof f);
+	h->fault[h->faults++] = f;
+}
+
+static void check_host(struct reading *r, yaml_node_t *key, struct host *h)
+{
+	char ip[ADDR_TEXT_MAX];
+
+	if (!h->dns->addrs)
+		yml_fail(&r->y, key, "host %s needs addresses", h->name);
+	const struct fault *own = &h->own;
+	if (!own->is_set && (own->at != PHASES || own->reply || own->then || own->nth || own->from || own->only.n ||
+				    own->except.n || own->connections))
+		yml_fail(&r->y, key,
+			"persona %s has no fault of its own; allowed: phase, reply, then, nth, from, only, except and "
+			"connections in a list under faults",
+			h->persona->name);
+	check_reset(&r->y, key, own);
+	for (size_t i = 0; i < r->d->hosts; i++)
+		for (size_t k = 0; k < r->d->host[i].dns->addrs; k++)
+			for (size_t m = 0; m < h->dns->addrs; m++)
+				if (addr_same_ip(&h->dns->addr[m], &r->d->host[i].dns->addr[k]) &&
+					addr_is_loopback(&h->dns->addr[m]))
+					yml_fail(&r->y, key,
+						"%s has the address %s of host %s in line %d already; allowed: give it "
+						"under "
+						"names, if it is a second name of that host",
+						h->name, addr_ip_text(&h->dns->addr[m], ip), r->d->host[i].name,
+						r->d->host[i].line);
+}
+
+static void host_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *ctx)
+{
+	struct reading *r = (struct reading *)y;
+	struct host h = { .line = yml_line(key), .number = (unsigned)r->d->hosts };
+
+	(void)ctx;
+	h.dns = read_name(r, key);
+	if (!h.dns)
+		return;
+	if (h.dns->is_host || h.dns->line != h.line)
+		yml_fail(y, key, "%s is described in line %d already", h.dns->name, h.dns->line);
+	h.name = h.dns->name;
+	h.dns->is_host = true;
+	start_host(r, value, &h);
+	if (!yml_failed(y))
+		yml_map(y, value, HOST, &h);
+	if (yml_failed(y))
+		return;
+	check_host(r, key, &h);
+	fill_extensions(y, &h);
+	double_hello(y, &h);
+	r->d->host = read_grow(y, r->d->host, r->d->hosts, sizeof h);
+	r->d->host[r->d->hosts++] = h;
+}
+
+void read_hosts(struct yml *y, yaml_node_t *node, void *unused)
+{
+	(void)unused;
+	yml_pairs(y, node, host_pair, NULL);
+}
