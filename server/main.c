@@ -42,7 +42,6 @@ struct daemon {
 	struct rules *rules;
 	struct store *store;
 	struct engine *engine;
-	struct health *health;
 	struct api *api;
 	struct rpc_server *server;
 };
@@ -90,15 +89,13 @@ static err_t start(struct daemon *d, struct buf *why)
 	if (!err)
 		err = engine_new(d->config, d->rules, d->store, &d->engine, why);
 	if (!err)
-		err = health_new(&d->health);
-	if (!err)
-		err = api_new(d->engine, d->health, &d->api);
+		err = api_new(d->engine, &d->api);
 	if (!err)
 		err = start_server(d, why);
 	if (!err)
 		err = engine_start(d->engine);
 	if (!err)
-		health_set(d->health, true);
+		api_serve(d->api);
 	return err;
 }
 
@@ -133,7 +130,6 @@ static bool wait_for(const sigset_t *signals, int seconds)
 static void drain(struct daemon *d, const sigset_t *signals)
 {
 	log_info("draining: no new conversations");
-	health_set(d->health, false);
 	api_drain(d->api);
 	engine_drain(d->engine, on_drained, d);
 	if (!wait_for(signals, DRAIN_S)) {
@@ -157,7 +153,6 @@ static void tear_down(struct daemon *d)
 		engine_join(d->engine);
 	}
 	api_free(d->api);
-	health_free(d->health);
 	engine_free(d->engine);
 	store_close(d->store);
 	rules_free(d->rules);

@@ -1,5 +1,6 @@
 #include "store/env.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -9,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#include "store/intact.h"
 
 #define LOCK_TABLE_BYTES 16384 /* about 250 readers at once: one for each thread that reads */
 #define MAP_BYTES_DEFAULT (UINT64_C(64) << 30)
@@ -203,6 +206,21 @@ static void say_damaged(const struct env *e, const char *folder, struct buf *why
 		buf_puts(why, "It holds only what can be learned again: move that folder away and start again");
 }
 
+/* LMDB 0.9.24 leaves its descriptors of the data to programs that are started later, and shows only one of the two. */
+static void close_on_exec(const char *file)
+{
+	struct stat data, st;
+	struct dirent *entry;
+	DIR *dir = stat(file, &data) ? NULL : opendir("/proc/self/fd");
+	while (dir && (entry = readdir(dir))) {
+		int fd = (int)strtol(entry->d_name, NULL, 10);
+		if (fd > STDERR_FILENO && !fstat(fd, &st) && st.st_dev == data.st_dev && st.st_ino == data.st_ino)
+			(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 static err_t open_folder(struct env *e, const char *folder, uint64_t map_bytes, struct buf *why)
 {
 	/* known: the last commit may be undone by a power loss, never half done (docs/STORE.md). */
@@ -219,8 +237,10 @@ static err_t open_folder(struct env *e, const char *folder, uint64_t map_bytes, 
 		rc = mdb_env_set_mapsize(e->mdb, map_bytes ? map_bytes : MAP_BYTES_DEFAULT);
 	if (!rc)
 		rc = mdb_env_open(e->mdb, folder, flags, 0600);
-	if (!rc)
+	if (!rc) {
+		close_on_exec(file);
 		return ERR_OK;
+	}
 	if (!existed)
 		unlink(file); /* half a header of ours, on a full disk: the next start begins anew */
 	if (err_from_mdb(rc) != ERR_CORRUPT)
@@ -248,6 +268,8 @@ err_t env_open(struct env *e, const char *path, const char *name, enum table fir
 	int dead;
 	if (!err)
 		err = err_from_mdb(mdb_reader_check(e->mdb, &dead));
+	if (!err)
+		err = env_check_intact(e);
 	if (!err)
 		err = read_schema(e, folder, why);
 	if (err == ERR_CORRUPT)

@@ -267,7 +267,7 @@ struct change {
 static void change_end(struct op *op)
 {
 	struct change *c = (struct change *)op;
-	if (c->done)
+	if (c->done && op->loop)
 		c->done(c->ctx, op->err, &c->x);
 	if (c->purge)
 		purge_free(c->purge);

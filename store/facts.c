@@ -106,9 +106,11 @@ static err_t get(
 	err_t err = txn_get(&txn, table, k, &value);
 	if (!err)
 		err = decode(&value, out);
-	if (err == ERR_CORRUPT)
-		log_error("event=store_record_damaged environment=known table=%s", table_name(table));
 	err_t end = txn_end(&txn);
+	if (err == ERR_CORRUPT) { /* it can be learned again; the sweep removes it */
+		log_error("event=store_record_damaged environment=known table=%s", table_name(table));
+		return ERR_NOT_FOUND;
+	}
 	return err ? err : end;
 }
 

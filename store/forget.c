@@ -62,7 +62,7 @@ static void forget_committed(struct op *op, struct store *s)
 static void forget_end(struct op *op)
 {
 	struct forget *f = (struct forget *)op;
-	if (f->done)
+	if (f->done && op->loop)
 		f->done(f->ctx, op->err, f->removed);
 	free(f);
 }

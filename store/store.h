@@ -31,6 +31,5 @@ void store_close(struct store *); /* NULL is fine */
 /* The key under which an address is remembered. Any thread. */
 void store_address_hash(const struct store *, const void *canonical, size_t n, uint8_t out[STORE_KEY_BYTES]);
 
-/* A write waiting for its commit. `done` runs on `loop`'s thread after the commit (durable) or the failure; loop NULL:
- * nobody is told. Embedded by the typed writes of the other headers, which own it and the memory of what is written
- * until done. */
+/* The writes of the other headers copy what they are given and wait in a queue. Their `done` runs on `loop`'s thread
+ * after the commit or the failure; loop NULL: nobody is told. */

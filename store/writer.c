@@ -22,18 +22,21 @@
 struct group {
 	struct ops keep, known;
 	unsigned known_count;
-	bool wait; /* somebody waits for the commit of known */
 };
 
+/* At most one line a minute: a full disk fails every round. */
 static void complain(struct store *s, const struct env *env, err_t err)
 {
 	struct writer *w = &s->writer;
 	int64_t now = clock_mono_ms();
-	if (w->complained_ms && now - w->complained_ms < COMPLAIN_MS)
+	int64_t *last = env == &s->keep ? &w->complained_keep_ms : &w->complained_known_ms;
+	uint64_t lost = atomic_load_explicit(&w->lost, memory_order_relaxed);
+	if ((!err && (lost == w->lost_told || env == &s->keep)) || (*last && now - *last < COMPLAIN_MS))
 		return;
-	w->complained_ms = now ? now : 1;
-	log_error("event=store_write_failed environment=%s error=\"%s\" facts_lost=%" PRIuFAST64, env->name,
-		err_text(err), atomic_load(&w->lost));
+	*last = now ? now : 1;
+	w->lost_told = lost;
+	log_error("event=store_write_failed environment=%s error=\"%s\" facts_lost=%" PRIu64, env->name,
+		err ? err_text(err) : "the queue is full", lost);
 }
 
 void writer_lost(struct store *s)
@@ -90,10 +93,10 @@ static void run(struct op *op, struct round *r)
 	op->run(op, r);
 }
 
-static err_t commit(const struct env *env, struct txn *txn, bool wait)
+static err_t commit(const struct env *env, struct txn *txn, bool awaited)
 {
 	err_t err = txn_end(txn);
-	if (!err && wait && txn->dirty && env->first != TABLE_EXEMPTION)
+	if (!err && awaited && txn->dirty && env->first != TABLE_EXEMPTION)
 		err = err_from_mdb(mdb_env_sync(env->mdb, 1)); /* MDB_NOMETASYNC leaves the last step out */
 	return err;
 }
@@ -104,39 +107,45 @@ static err_t run_one(struct store *s, const struct env *env, struct op *op, stru
 	struct round r = { s, &txn, keep, GROUP_DELETES };
 	txn_begin_write(&txn, env);
 	run(op, &r);
-	return commit(env, &txn, true);
+	return commit(env, &txn, op->fate == OP_TELL);
 }
 
-/* One transaction for all; when it fails, one each for those that somebody waits for. */
-static void run_group(
-	struct store *s, const struct env *env, struct ops *ops, struct txn *keep, bool wait, uint64_t sweep_records)
+static err_t run_all(struct store *s, const struct env *env, struct ops *ops, struct txn *keep, uint64_t sweep_records)
 {
 	struct txn txn;
 	struct round r = { s, &txn, keep, GROUP_DELETES };
 	struct op *op;
+	bool awaited = false;
 	txn_begin_write(&txn, env);
 	STAILQ_FOREACH(op, ops, link)
-	run(op, &r);
+	{
+		run(op, &r);
+		awaited |= op->fate == OP_TELL;
+	}
 	if (sweep_records)
 		sweep(s, &txn, sweep_records);
-	err_t err = commit(env, &txn, wait);
-	if (err)
-		complain(s, env, err);
-	bool alone = !STAILQ_EMPTY(ops) && !STAILQ_NEXT(STAILQ_FIRST(ops), link);
+	return commit(env, &txn, awaited);
+}
+
+/* One transaction for all; when it fails, one each for those that must not be dropped. */
+static void run_group(struct store *s, const struct env *env, struct ops *ops, struct txn *keep, uint64_t sweep_records)
+{
+	struct op *op;
+	err_t err = run_all(s, env, ops, keep, sweep_records);
 	while ((op = STAILQ_FIRST(ops))) {
 		STAILQ_REMOVE_HEAD(ops, link);
-		err_t own = err;
-		if (err && op->fate != OP_DROP && !(alone && !sweep_records))
-			own = run_one(s, env, op, keep);
+		err_t own = err && op->fate != OP_DROP ? run_one(s, env, op, keep) : err;
 		if (own)
 			failed(s, op, own);
 		else
 			succeeded(s, op);
 	}
+	complain(s, env, err);
 	if (err && sweep_records) { /* room may come from what has expired */
+		struct txn txn;
 		txn_begin_write(&txn, env);
 		sweep(s, &txn, sweep_records);
-		(void)txn_end(&txn); /* as the group before it, which was complained about */
+		(void)txn_end(&txn); /* fails as the group did, which was complained about */
 	}
 }
 
@@ -144,11 +153,11 @@ static void round_of(struct store *s, struct group *g, uint64_t sweep_records)
 {
 	struct writer *w = &s->writer;
 	if (!STAILQ_EMPTY(&g->keep))
-		run_group(s, &s->keep, &g->keep, NULL, true, 0);
+		run_group(s, &s->keep, &g->keep, NULL, 0);
 	STAILQ_CONCAT(&g->known, &w->pending); /* purges of the exemptions just made */
 	struct txn keep;
 	txn_begin_read(&keep, &s->keep);
-	run_group(s, &s->known, &g->known, &keep, g->wait, sweep_records);
+	run_group(s, &s->known, &g->known, &keep, sweep_records);
 	(void)txn_end(&keep); /* read only: nothing to fail */
 	if (++w->rounds % READER_CHECK_ROUNDS == 0) {
 		int dead;
@@ -167,8 +176,6 @@ static void sort_in(struct group *g, struct op *op)
 	}
 	STAILQ_INSERT_TAIL(&g->known, op, link);
 	g->known_count++;
-	if (op->fate != OP_DROP)
-		g->wait = true;
 }
 
 /* Takes what is queued; waits for something, the idle time or the end. False: stopping, and all was tried. */

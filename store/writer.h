@@ -61,7 +61,8 @@ struct writer {
 	struct ops pending; /* to be run (again) in the next round, before the queue's */
 	bool more;	    /* one of them has got on: no need to wait before the next round */
 	unsigned rounds;
-	int64_t complained_ms;
+	int64_t complained_keep_ms, complained_known_ms;
+	uint64_t lost_told;
 	enum table sweep_table;
 	struct key sweep_key;
 

@@ -3,21 +3,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/descriptors.h"
 #include "server/api/internal.h"
-#include "server/api/reflection.h"
 #include "server/api/status.h"
 
-err_t api_new(struct engine *engine, struct health *health, struct api **out)
+err_t api_new(struct engine *engine, struct api **out)
 {
 	struct api *a = calloc(1, sizeof *a);
 	if (!a)
 		return ERR_NOMEM;
 	a->engine = engine;
-	a->health = health;
+	struct loop *loops[CONFIG_SHARDS];
 	for (unsigned i = 0; i < engine_shards(engine); i++) {
 		a->shard[i].api = a;
 		a->shard[i].index = i;
 		TAILQ_INIT(&a->shard[i].calls);
+		loops[i] = engine_loop(engine, i);
+	}
+	err_t err = health_new(loops, engine_shards(engine), &a->health);
+	if (!err)
+		err = reflection_new(rcptd_descriptors, rcptd_descriptors_size, &a->reflection);
+	if (err) {
+		api_free(a);
+		return err;
 	}
 	*out = a;
 	return ERR_OK;
@@ -25,7 +33,16 @@ err_t api_new(struct engine *engine, struct health *health, struct api **out)
 
 void api_free(struct api *a)
 {
+	if (!a)
+		return;
+	reflection_free(a->reflection);
+	health_free(a->health);
 	free(a);
+}
+
+void api_serve(struct api *a)
+{
+	health_set(a->health, true);
 }
 
 const struct rpc_handler *api_open(void *ctx, const char *method, struct rpc_call *call, void **call_ctx)
@@ -39,7 +56,7 @@ const struct rpc_handler *api_open(void *ctx, const char *method, struct rpc_cal
 			if (strcmp(method, m->path) == 0)
 				return unary_open(a, m, call, call_ctx);
 	const struct rpc_handler *h = health_open(a->health, method, call, call_ctx);
-	return h ? h : reflection_open(method, call, call_ctx);
+	return h ? h : reflection_open(a->reflection, method, call, call_ctx);
 }
 
 static void drain_here(struct mail *m)
@@ -51,6 +68,7 @@ static void drain_here(struct mail *m)
 void api_drain(struct api *a)
 {
 	atomic_store(&a->draining, true);
+	health_end(a->health);
 	for (unsigned i = 0; i < engine_shards(a->engine); i++)
 		loop_send(engine_loop(a->engine, i), &a->shard[i].drain, drain_here);
 }

@@ -240,8 +240,7 @@ void descriptors_free(struct descriptors *d)
 	if (!d)
 		return;
 	struct symbol *s, *next;
-	HASH_ITER(hh, d->symbols, s, next)
-	{
+	HASH_ITER (hh, d->symbols, s, next) {
 		HASH_DEL(d->symbols, s);
 		free(s);
 	}

@@ -6,6 +6,8 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "server/api/api.h"
+#include "server/api/health.h"
+#include "server/api/reflection.h"
 
 struct verify_call;
 TAILQ_HEAD(verify_calls, verify_call);
@@ -13,6 +15,7 @@ TAILQ_HEAD(verify_calls, verify_call);
 struct api {
 	struct engine *engine;
 	struct health *health;
+	struct reflection *reflection;
 	atomic_bool draining;
 	struct api_shard {
 		struct mail drain; /* first: the mail is its shard */

@@ -78,6 +78,8 @@ void world_end(struct world *w)
 		pthread_join(w->threads[i], NULL);
 	for (int i = 0; i < WORLD_LOOPS; i++)
 		loop_free(w->loops[i]);
+	world_wake(w);
+	loop_run(w->main); /* the wakes nobody waited for */
 	loop_free(w->main);
 }
 

@@ -261,7 +261,7 @@ static void the_hash_is_the_keys_and_the_addresss(void **state)
 	assert_memory_not_equal(a, b, 32);
 }
 
-static void a_damaged_record_is_told_treated_as_unknown_and_swept(void **state)
+static void a_damaged_record_is_as_good_as_none_and_swept(void **state)
 {
 	struct place *p = *state;
 	place_must_open(p);
@@ -277,13 +277,37 @@ static void a_damaged_record_is_told_treated_as_unknown_and_swept(void **state)
 	txn_put(&t, TABLE_HOST, &k, "\xff\xff\xff", 3);
 	assert_int_equal(txn_end(&t), ERR_OK);
 	struct route *r;
-	assert_int_equal(store_catch_all_get(p->store, "example.com", &c), ERR_CORRUPT);
-	assert_int_equal(store_route_get(p->store, "example.com", &r), ERR_CORRUPT);
+	assert_int_equal(store_catch_all_get(p->store, "example.com", &c), ERR_NOT_FOUND);
+	assert_int_equal(store_route_get(p->store, "example.com", &r), ERR_NOT_FOUND);
 	assert_int_equal(store_host_lockstep_until(p->store, "example.com"), 0);
 	flush(p);
 	flush(p);
-	assert_int_equal(store_catch_all_get(p->store, "example.com", &c), ERR_NOT_FOUND);
-	assert_int_equal(store_route_get(p->store, "example.com", &r), ERR_NOT_FOUND);
+	assert_int_equal(count(p, TABLE_ROUTE) + count(p, TABLE_CATCH_ALL) + count(p, TABLE_HOST), 0);
+}
+
+static void a_queue_over_its_limit_drops_facts_and_no_exemption(void **state)
+{
+	struct place *p = *state;
+	place_must_open(p);
+	flush(p);
+	struct txn hold;
+	txn_begin_write(&hold, &p->store->known); /* the writer waits behind it */
+	char local[32];
+	int put = 0;
+	for (; put < 200000 && !atomic_load(&p->store->writer.lost); put++) {
+		snprintf(local, sizeof local, "u%d", put);
+		put_verdict(p, "example.com", local);
+	}
+	assert_in_range(put, 1000, 199999);
+	struct exemption x = { .domain = "example.net", .by = "desk" };
+	assert_int_equal(store_exemption_create(p->store, &x, p->loop, noted, p), ERR_OK);
+	(void)txn_end(&hold);
+	await(p, 1);
+	assert_int_equal(p->err, ERR_OK);
+	flush(p);
+	assert_int_equal(get_verdict(p, "example.com", "u0"), ERR_OK);
+	assert_int_equal(get_verdict(p, "example.com", local), ERR_NOT_FOUND); /* the one dropped */
+	assert_true(atomic_load(&p->store->writer.lost) >= 1);
 }
 
 int main(void)
@@ -297,7 +321,8 @@ int main(void)
 		T(in_one_group_the_exemption_comes_first_and_one_failure_spoils_no_other),
 		T(a_long_deletion_goes_on_over_rounds),
 		T(the_hash_is_the_keys_and_the_addresss),
-		T(a_damaged_record_is_told_treated_as_unknown_and_swept),
+		T(a_queue_over_its_limit_drops_facts_and_no_exemption),
+		T(a_damaged_record_is_as_good_as_none_and_swept),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
