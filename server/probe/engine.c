@@ -353,7 +353,7 @@ static void hurry_here(struct shard *s, struct order *o)
 	struct session *session, *next;
 	for (session = TAILQ_FIRST(&s->sessions); session; session = next) {
 		next = TAILQ_NEXT(session, link);
-		session_stop(session);
+		session_stop(session, REASON_CANCELLED);
 	}
 }
 

@@ -216,7 +216,7 @@ static void expect_reply(struct session *s)
 	}
 	int64_t ms = s->dlg.state == DLG_BANNER ? config->timeouts.banner_ms : config->timeouts.reply_ms;
 	if (deadline_arm(loop, &s->reply_due, ms, on_reply_due))
-		session_stop(s); /* no memory to bound it: better no session */
+		session_stop(s, REASON_TEMPORARY_FAILURE); /* no memory to bound it: better no session */
 }
 
 static void say_hello(struct session *s)
@@ -225,7 +225,7 @@ static void say_hello(struct session *s)
 	if (!err)
 		err = conn_send(s->conn, &s->out);
 	if (err)
-		session_stop(s);
+		session_stop(s, REASON_TEMPORARY_FAILURE);
 }
 
 static void act(struct session *s, struct dlg_result r, enum dlg_event event, const struct heard *h, enum reason why)
@@ -382,8 +382,7 @@ static void advance(struct session *s)
 		struct ask *a = NULL;
 		outcome_settle(s, false);
 		if (guard_is_exempt(s->shard->guard, s->visit.work->domain)) {
-			outcome_all(s, REASON_EXEMPT);
-			session_stop(s);
+			session_stop(s, REASON_EXEMPT);
 			return;
 		}
 		switch (visit_next(&s->visit, &a)) {
@@ -408,8 +407,9 @@ static void advance(struct session *s)
 			break;
 		}
 	}
-	if (!s->closing && s->out.lines.len && conn_send(s->conn, &s->out))
-		session_stop(s);
+	bool nothing_said = waits && !s->dlg.owed; /* memory ran out: no reply will come to go on with */
+	if (!s->closing && (nothing_said || (s->out.lines.len && conn_send(s->conn, &s->out))))
+		session_stop(s, REASON_TEMPORARY_FAILURE);
 }
 
 /* ---- the connection's events ---- */
@@ -545,27 +545,26 @@ err_t session_open(struct shard *shard, struct mail_operator *op, struct work *w
 	return ERR_OK;
 }
 
-void session_stop(struct session *s)
+void session_stop(struct session *s, enum reason reason)
 {
 	if (s->closing || s->dlg.state == DLG_QUIT)
 		return;
 	if (s->visiting)
-		outcome_all(s, REASON_CANCELLED);
+		outcome_all(s, reason);
 	if (!s->connected) {
 		session_close(s);
 		return;
 	}
 	conn_unsend(s->conn);
 	buf_reset(&s->out.lines);
-	on_event(s, DLG_STOP, REASON_CANCELLED);
+	on_event(s, DLG_STOP, reason);
 }
 
 void session_exempt(struct session *s, bool (*covers)(void *ctx, const char *domain), void *ctx)
 {
 	if (s->closing || !s->visiting || !covers(ctx, s->visit.work->domain))
 		return;
-	outcome_all(s, REASON_EXEMPT);
-	session_stop(s);
+	session_stop(s, REASON_EXEMPT);
 }
 
 static bool is_wanted(struct session *s)
@@ -584,7 +583,7 @@ void session_sweep(struct session *s)
 {
 	if (s->closing || !s->visiting || is_wanted(s))
 		return;
-	session_stop(s);
+	session_stop(s, REASON_CANCELLED);
 }
 
 void session_wind_down(struct session *s)
@@ -595,5 +594,5 @@ void session_wind_down(struct session *s)
 	s->visit.may_ask = false;
 	bool talking = s->dlg.state == DLG_RCPT || s->dlg.state == DLG_MAIL || s->dlg.state == DLG_RSET;
 	if (!talking)
-		session_stop(s);
+		session_stop(s, REASON_CANCELLED);
 }

@@ -49,5 +49,5 @@ void session_exempt(struct session *, bool (*covers)(void *ctx, const char *doma
 void session_sweep(struct session *);
 /* Asks no further targets; ends after what is in flight. */
 void session_wind_down(struct session *);
-/* Ends at once, politely. */
-void session_stop(struct session *);
+/* Ends at once, politely; what it was about to ask gets that reason. */
+void session_stop(struct session *, enum reason);
