@@ -49,6 +49,9 @@ static void on_quit_due(struct deadline *d)
 
 void session_quit(struct session *s)
 {
+	if (s->connected)
+		conn_unsend(s->conn); /* what nobody waits for any more is not asked */
+	buf_reset(&s->out.lines);
 	err_t err = s->connected ? dlg_say_quit(&s->dlg, &s->out) : ERR_CLOSED;
 	if (!err)
 		err = conn_send(s->conn, &s->out);
@@ -195,8 +198,6 @@ void session_stop(struct session *s, enum reason reason)
 		session_close(s);
 		return;
 	}
-	conn_unsend(s->conn);
-	buf_reset(&s->out.lines);
 	conversation_event(s, DLG_STOP, reason);
 }
 
