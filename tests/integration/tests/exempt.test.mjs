@@ -112,6 +112,7 @@ test("an internationalized domain, given either way", async () => {
 
 test("a verdict that is known already is not given any more", async () => {
 	assertVerdict(await s.client.verifyOne("zq-known1@cached.test"), "DELIVERABLE", "ACCEPTED");
+	await s.client.committed();
 	await s.client.createExemption("cached.test");
 	assertVerdict(await s.client.verifyOne("zq-known1@cached.test"), "UNKNOWN", "EXEMPT");
 	assert.equal((await s.client.getDomain("cached.test")).exempt, true);

@@ -264,6 +264,7 @@ test("GetDomain and ForgetDomain", async () => {
 	await fails(s.client.getDomain("never-asked.test"), status.NOT_FOUND);
 	assertVerdict(await s.client.verifyOne("zq-known1@route.test"), "DELIVERABLE", "ACCEPTED");
 	assertVerdict(await s.client.verifyOne("zq-known1@sub.route.test"), "DELIVERABLE", "ACCEPTED");
+	await s.client.committed();
 	const domain = await s.client.getDomain("ROUTE.test");
 	assert.equal(domain.domain, "route.test");
 	assert.equal(domain.catch_all, "CATCH_ALL_NO");
@@ -277,6 +278,7 @@ test("GetDomain and ForgetDomain", async () => {
 	const weeks = domain.catch_all_expires.seconds - Date.now() / 1000;
 	assert.ok(Math.abs(weeks - 7 * 86400) < 120, `expires in ${weeks} s`);
 	assertVerdict(await s.client.verifyOne("zq-any@all.test"), "RISKY", "ACCEPT_ALL");
+	await s.client.committed();
 	assert.equal((await s.client.getDomain("all.test")).catch_all, "CATCH_ALL_YES");
 
 	assert.ok((await s.client.forgetDomain("route.test")).removed >= 2);
@@ -302,6 +304,7 @@ test("GetDomain and ForgetDomain", async () => {
 		assert.deepEqual([fresh.verdicts, fresh.reasons, fresh.phases], [{}, {}, {}]);
 		const list = ["zq-known1@counted.test", "zq-known2@counted.test", "zq-nobody@counted.test", "zq-x@counted-gone.test", "zq-plain"];
 		await sc.client.verify(list);
+		await sc.client.committed();
 		await sc.client.verify(list);
 		const record = await sc.world.settled();
 		const stats = await until("all is counted", async () => {

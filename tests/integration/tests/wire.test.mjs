@@ -22,6 +22,7 @@ after(() => s.close());
 async function ask(addresses, options) {
 	const mark = await s.world.mark();
 	const results = await s.client.verify(addresses, options);
+	await s.client.committed();
 	return { results, list: results.list, record: await s.world.settled(mark) };
 }
 const known = (n, domain, from = 0) => Array.from({ length: n }, (_, i) => `zq-known${from + i}@${domain}`);
