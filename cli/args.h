@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RCPTCTL_VERSION "0.1.0"
 #define DEFAULT_SERVER "127.0.0.1:50051"
 
 enum exit_code {

@@ -1,7 +1,7 @@
 #include "cli/connect.h"
 
 #include "cli/interrupt.h"
-#include "cli/status.h"
+#include "server/api/status_read.h"
 
 #define ASK_TIMEOUT_MS (30 * 1000)
 #define ANSWER_MAX RPC_MESSAGE_MAX
@@ -61,16 +61,12 @@ void connect_close(struct connection *c)
 
 /* ---- errors ---- */
 
-static void complain_of_field(const char *field, const char *description)
-{
-	complain("  %s: %s", field, description);
-}
-
 enum exit_code connect_explain(
 	const struct connection *c, enum rpc_code code, const char *message, const uint8_t *details, size_t details_len)
 {
-	char room[STATUS_REASON_MAX];
-	const char *reason = status_reason(details, details_len, room);
+	struct status_read status;
+	(void)status_read(details, details_len, &status);
+	const char *reason = status.reason;
 	bool not_the_server = !*reason; /* gRPC itself knows no reasons */
 	if (code == RPC_UNAVAILABLE && not_the_server)
 		complain("rcptd cannot be reached at %s: %s", c->target, message);
@@ -80,7 +76,8 @@ enum exit_code connect_explain(
 		complain("%s (%s)", message, reason);
 	else
 		complain("%s", *message ? message : "the server gave an error without words");
-	status_violations(details, details_len, complain_of_field);
+	if (status.field[0])
+		complain("  %s: %s", status.field, status.description);
 	if (code == RPC_UNAVAILABLE || code == RPC_DEADLINE_EXCEEDED)
 		return EXIT_UNREACHABLE;
 	return code == RPC_INVALID_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;

@@ -258,7 +258,7 @@ static enum exit_code list_page(struct connection *c, const struct exempt_option
 		return code;
 	const Rcptd__V1__ListExemptionsResponse *page = (Rcptd__V1__ListExemptionsResponse *)answer;
 	if (!e->json && !*any && page->n_exemptions)
-		printf("%-12s %-32s %-23s %s\n", "ID", "DOMAIN", "GRANTED", "BY");
+		printf("%-26s %-32s %-23s %s\n", "ID", "DOMAIN", "GRANTED", "BY");
 	for (size_t i = 0; i < page->n_exemptions && code == EXIT_DONE; i++)
 		code = list_row(e, page->exemptions[i]);
 	*any |= page->n_exemptions > 0;

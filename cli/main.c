@@ -6,6 +6,7 @@
 #include "cli/args.h"
 #include "cli/interrupt.h"
 #include "cli/report.h"
+#include "server/base/version.h"
 
 static const struct command *const COMMAND[] = {
 	&VERIFY_COMMAND,
@@ -108,7 +109,7 @@ int main(int argc, char **argv)
 		switch (o) {
 		case 'h':
 		case OPTION_HELP: help(NULL); return (int)report_end(EXIT_DONE);
-		case 'V': puts("rcptctl " RCPTCTL_VERSION); return (int)report_end(EXIT_DONE);
+		case 'V': puts("rcptctl " RCPTD_VERSION); return (int)report_end(EXIT_DONE);
 		case OPTION_SERVER: server = optarg; break;
 		default:
 			complain(o == ':' ? "%s needs a value" : "there is no option %s before the command",

@@ -235,8 +235,6 @@ static void detail(struct buf *out, const Rcptd__V1__Result *a)
 	const Rcptd__V1__Evidence *e = a->evidence;
 	if (e && e->code) {
 		buf_printf(out, "%u ", e->code);
-		if (*e->enhanced)
-			buf_printf(out, "%s ", e->enhanced);
 		buf_append(out, e->text.data, e->text.len);
 		while (out->len && out->data[out->len - 1] == ' ')
 			out->len--;

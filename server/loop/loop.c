@@ -291,6 +291,11 @@ void loop_free(struct loop *l)
 	if (!l)
 		return;
 	run_deferred(l);
+	for (struct mail *m = l->first, *next; m; m = next) { /* what was posted since; sent mail is its owner's */
+		next = m->next;
+		if (m->fn == run_posted)
+			free(m);
+	}
 	uv_close((uv_handle_t *)&l->wake, NULL);
 	uv_close((uv_handle_t *)&l->timer, NULL);
 	uv_close((uv_handle_t *)&l->after, NULL);

@@ -8,6 +8,7 @@
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/text.h"
+#include "server/probe/host.h"
 #include "server/probe/session.h"
 #include "server/stats/stats.h"
 
@@ -353,7 +354,7 @@ static void hurry_here(struct shard *s, struct order *o)
 	struct session *session, *next;
 	for (session = TAILQ_FIRST(&s->sessions); session; session = next) {
 		next = TAILQ_NEXT(session, link);
-		session_stop(session);
+		session_stop(session, REASON_CANCELLED);
 	}
 }
 
@@ -382,6 +383,7 @@ static err_t shard_init(struct shard *s, struct engine *e, unsigned index)
 	TAILQ_INIT(&s->dirty);
 	TAILQ_INIT(&s->starved);
 	TAILQ_INIT(&s->sessions);
+	TAILQ_INIT(&s->hosts_by_age);
 	s->session_max = sessions_allowed(e->count);
 	struct resolver_server servers[CONFIG_DNS_SERVERS];
 	for (size_t i = 0; i < e->config->n_dns_servers; i++)
@@ -465,6 +467,7 @@ void engine_free(struct engine *e)
 	for (unsigned i = 0; i < e->count; i++) {
 		struct shard *s = &e->shard[i];
 		domain_free_all(s);
+		host_free_all(s);
 		resolver_free(s->resolver);
 		guard_free(s->guard);
 		if (s->loop)

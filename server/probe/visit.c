@@ -34,6 +34,21 @@ static void move(struct visit *v, struct ask *a, enum ask_state to)
 	TAILQ_INSERT_TAIL(list_of(v, a), a, link);
 }
 
+static bool fact_is_fresh(const struct visit *v, const struct ask *a)
+{
+	const struct work *w = v->work;
+	return work_fact_is_fresh(w, a, v->now_wall_ms) &&
+	       (w->fact.accepts_all || strcmp(w->fact.host, w->hop.host) == 0);
+}
+
+/* Does this answer make the random control wanted, also when the answer itself is judged by then? */
+static void note_for_random(struct visit *v, const struct ask *a)
+{
+	const struct rcpt_answer *answer = &a->answer;
+	bool refused = answer->code / 100u == 5;
+	v->random_due |= refused ? rcpt_ambiguous(answer) || rcpt_relay_denied(answer) : !fact_is_fresh(v, a);
+}
+
 bool visit_take(struct visit *v)
 {
 	struct work *w = v->work;
@@ -45,6 +60,8 @@ bool visit_take(struct visit *v)
 	a->attempts++;
 	/* An answer that outlived its session waits for the random control alone. */
 	a->state = a->answer.answered ? ASK_ANSWERED : ASK_TAKEN;
+	if (a->answer.answered)
+		note_for_random(v, a);
 	TAILQ_INSERT_TAIL(list_of(v, a), a, link);
 	v->tag[v->count++] = a;
 	return true;
@@ -57,27 +74,11 @@ static unsigned budget(const struct visit *v)
 	return spoken_for < v->unknown_max ? v->unknown_max - spoken_for : 0;
 }
 
-static bool fact_is_fresh(const struct visit *v, const struct ask *a)
-{
-	const struct work *w = v->work;
-	return work_fact_is_fresh(w, a, v->now_wall_ms) &&
-	       (w->fact.accepts_all || strcmp(w->fact.host, w->hop.host) == 0);
-}
-
 bool visit_wants_random(const struct visit *v)
 {
 	if (v->view.random.answered || !v->may_ask_random)
 		return false;
-	if (v->unknown_targets >= RANDOM_AFTER_UNKNOWN)
-		return true;
-	const struct ask *a;
-	TAILQ_FOREACH (a, &v->answered, link) {
-		if (rcpt_ambiguous(&a->answer) || rcpt_relay_denied(&a->answer))
-			return true;
-		if (a->answer.code / 100u != 5 && !fact_is_fresh(v, a))
-			return true;
-	}
-	return false;
+	return v->random_due || v->unknown_targets >= RANDOM_AFTER_UNKNOWN;
 }
 
 enum visit_next visit_next(struct visit *v, struct ask **ask)
@@ -131,6 +132,7 @@ void visit_answered(struct visit *v, int tag, struct rcpt_answer answer)
 	if (rcpt_accepted(&answer))
 		v->view.last_accepted = answer.order;
 	a->answer = answer;
+	note_for_random(v, a);
 	move(v, a, ASK_ANSWERED);
 }
 

@@ -17,7 +17,8 @@ struct visit {
 	unsigned unknown_targets; /* of the session, controls not included: what makes some servers turn */
 
 	bool random_flying;
-	bool may_ask; /* false: refused, or winding down */
+	bool random_due; /* an answer was given that wants it */
+	bool may_ask;	 /* false: refused, or winding down */
 	bool may_ask_random;
 	int64_t now_wall_ms; /* of its beginning, for the age of facts */
 	struct session_view view;

@@ -161,6 +161,9 @@ static void random_is_asked_after_4yz_and_after_an_ambiguous_answer(void **state
 		int tag;
 		assert_int_equal(ask_next(&s, &tag), 0);
 		visit_answered(&s.visit, tag, first[k]);
+		struct ask *a = visit_ask(&s.visit, tag);
+		if (visit_judge(&s.visit, a, false).final)
+			visit_drop(&s.visit, a); /* answered and gone: random is wanted all the same */
 		assert_int_equal(ask_next(&s, &tag), -1);
 		clear_stage(&s);
 	}
@@ -202,8 +205,15 @@ static void with_a_fresh_fact(void **state)
 	}
 	assert_int_equal(ask_next(&s, &tag), -3); /* NO of this host: random is not asked */
 	assert_int_equal(visit_judge(&s.visit, visit_ask(&s.visit, 0), true).reason, REASON_ACCEPTED);
-	text_copy(s.work->fact.host, sizeof s.work->fact.host, "other.d.example"); /* of another host: it is */
-	assert_int_equal(ask_next(&s, &tag), -1);
+	clear_stage(&s);
+
+	set_stage(&s, 1, 5);
+	s.work->has_fact = true;
+	s.work->fact = (struct catch_all_fact){ .learned_ms = NOW - 1000, .expires_ms = NOW + 1000 };
+	text_copy(s.work->fact.host, sizeof s.work->fact.host, "other.d.example");
+	assert_int_equal(ask_next(&s, &tag), 0);
+	visit_answered(&s.visit, tag, yes());
+	assert_int_equal(ask_next(&s, &tag), -1); /* NO of another host: random is asked */
 	clear_stage(&s);
 
 	set_stage(&s, 1, 5);
