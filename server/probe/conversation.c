@@ -21,9 +21,23 @@ static enum phase phase_of(enum dlg_state state)
 	case DLG_BANNER: return PHASE_BANNER;
 	case DLG_EHLO:
 	case DLG_HELO: return PHASE_EHLO;
+	case DLG_STARTTLS:
+	case DLG_TLS: return PHASE_TLS;
 	case DLG_MAIL: return PHASE_MAIL;
 	default: return PHASE_RCPT;
 	}
+}
+
+/* Could TLS be had here, and is it not in use? */
+static bool may_secure(const struct session *s)
+{
+	return s->shard->tls && s->offered.starttls && !*s->tls.version && !host_is_clear(s->shard, s->hop.host);
+}
+
+static bool wants_tls(const struct session *s)
+{
+	bool when_required = engine_config(s->shard->engine)->tls == CONFIG_TLS_WHEN_REQUIRED;
+	return may_secure(s) && (!when_required || host_requires_tls(s->shard, s->hop.host));
 }
 
 static enum dlg_event event_of(const struct session *s, const struct reply *r, const struct reading *reading)
@@ -33,6 +47,8 @@ static enum dlg_event event_of(const struct session *s, const struct reply *r, c
 	if (reading->kind == MEANS_SESSION_QUARREL && r->code >= 400)
 		return DLG_QUARREL;
 	if (reading->kind == MEANS_PIPELINE_QUARREL && s->piped && asked_something)
+		return DLG_QUARREL;
+	if (reading->kind == MEANS_STARTTLS_FIRST && asked_something && may_secure(s))
 		return DLG_QUARREL;
 	if (r->code >= 400 && reading->about_us && reading->scope != SCOPE_RECIPIENT &&
 		reading->strength == STRENGTH_CLEAR)
@@ -131,21 +147,46 @@ static void refused_at_rcpt(struct session *s, const struct heard *h)
 	outcome_refused(s);
 }
 
+/* STARTTLS was said and TLS did not come of it. Once more in clear, where that is enough; but never after plaintext
+ * that was slipped in behind the 220 (DLG_ODD): somebody in between may have put it there. */
+static void tls_failed(struct session *s, enum dlg_event event)
+{
+	struct reading none = { .rule = "", .reason = REASON_TLS_FAILED };
+	if (event == DLG_ODD || host_requires_tls(s->shard, s->hop.host)) {
+		outcome_sender_refused(s, REASON_TLS_FAILED, evidence_new(s, PHASE_TLS, NULL, NULL, &none));
+		return;
+	}
+	host_spoils_tls(s->shard, s->hop.host);
+	outcome_again(s);
+}
+
+static void greeting_failed(
+	struct session *s, enum dlg_state met, enum dlg_event event, const struct heard *h, enum reason why)
+{
+	enum host_failure how = HOST_FAILED;
+	if (event == DLG_US)
+		how = h->reply->code >= 500 ? HOST_REFUSED_US : HOST_PUT_US_OFF;
+	struct reading none = { .rule = "", .reason = why };
+	struct answer *evidence = h ? evidence_of(s, h) : evidence_new(s, phase_of(met), NULL, NULL, &none);
+	outcome_host_failed(s, how, h ? h->reading.reason : why, evidence);
+}
+
 /* The conversation failed at the state `met`, by a reply (h), or for `why`. */
 static void failed(struct session *s, enum dlg_state met, enum dlg_event event, const struct heard *h, enum reason why)
 {
 	if (!s->visiting)
 		return;
-	if (met == DLG_BANNER || met == DLG_EHLO || met == DLG_HELO) {
-		enum host_failure how = HOST_FAILED;
-		if (event == DLG_US)
-			how = h->reply->code >= 500 ? HOST_REFUSED_US : HOST_PUT_US_OFF;
-		struct reading none = { .rule = "", .reason = why };
-		struct answer *evidence = h ? evidence_of(s, h) : evidence_new(s, phase_of(met), NULL, NULL, &none);
-		outcome_host_failed(s, how, h ? h->reading.reason : why, evidence);
+	bool by_reply = h && (event == DLG_US || event == DLG_BYE);
+	if (met == DLG_TLS || (met == DLG_STARTTLS && !by_reply)) {
+		tls_failed(s, event);
+	} else if (met == DLG_BANNER || met == DLG_EHLO || met == DLG_HELO || met == DLG_STARTTLS) {
+		greeting_failed(s, met, event, h, why);
+	} else if (event == DLG_QUARREL && h && h->reading.kind == MEANS_STARTTLS_FIRST) {
+		host_demands_tls(s->shard, s->hop.host);
+		outcome_again(s);
 	} else if (event == DLG_QUARREL && s->piped && h && h->reading.kind == MEANS_PIPELINE_QUARREL) {
 		host_spoils_pipelining(s->shard, s->hop.host);
-		outcome_again_in_lockstep(s);
+		outcome_again(s);
 	} else if (met == DLG_MAIL && h && event != DLG_QUARREL) {
 		outcome_sender_refused(s, h->reading.reason, evidence_of(s, h));
 	} else {
@@ -163,7 +204,7 @@ void conversation_expect_reply(struct session *s)
 {
 	struct loop *loop = s->shard->loop;
 	const struct config *config = engine_config(s->shard->engine);
-	bool owed = s->dlg.owed || s->dlg.state == DLG_BANNER;
+	bool owed = s->dlg.owed || s->dlg.state == DLG_BANNER || s->dlg.state == DLG_TLS;
 	if (s->closing || s->dlg.state == DLG_QUIT || s->dlg.state == DLG_CLOSED)
 		return;
 	if (!owed) {
@@ -184,6 +225,24 @@ static void say_hello(struct session *s)
 		session_stop(s, REASON_TEMPORARY_FAILURE);
 }
 
+static void say_starttls(struct session *s)
+{
+	err_t err = dlg_say_starttls(&s->dlg, &s->out);
+	if (!err)
+		err = conn_send(s->conn, &s->out);
+	if (err)
+		session_stop(s, REASON_TEMPORARY_FAILURE);
+}
+
+static void start_tls(struct session *s)
+{
+	switch (conn_start_tls(s->conn, s->shard->tls, s->hop.host)) {
+	case ERR_OK: break;
+	case ERR_INVALID: conversation_event(s, DLG_ODD, REASON_TLS_FAILED); break;
+	default: session_stop(s, REASON_TEMPORARY_FAILURE);
+	}
+}
+
 static void act(struct session *s, struct dlg_result r, enum dlg_event event, const struct heard *h, enum reason why)
 {
 	switch (r.act) {
@@ -192,11 +251,15 @@ static void act(struct session *s, struct dlg_result r, enum dlg_event event, co
 		s->said_helo = true;
 		say_hello(s);
 		break;
+	case DLG_START_TLS: start_tls(s); break;
 	case DLG_READY:
 		if (h && r.met == DLG_EHLO)
 			s->offered = ehlo_of(h->reply);
 		s->dlg.pipelining = s->offered.pipelining && !s->lockstep;
-		advance(s);
+		if (r.met != DLG_STARTTLS && wants_tls(s))
+			say_starttls(s);
+		else
+			advance(s);
 		break;
 	case DLG_GO_ON: advance(s); break;
 	case DLG_ANSWER:

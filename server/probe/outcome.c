@@ -25,6 +25,7 @@ struct answer *evidence_new(const struct session *s, enum phase phase, const str
 	text_copy(e->mail_host, sizeof e->mail_host, s->hop.host);
 	ip_text(&s->hop.ip, e->mail_ip);
 	text_copy(e->source_ip, sizeof e->source_ip, s->source_ip);
+	e->tls = s->tls;
 	if (reading) {
 		a->reason = reading->reason;
 		text_copy(e->rule, sizeof e->rule, reading->rule);
@@ -422,10 +423,15 @@ void outcome_refused(struct session *s)
 static void again(struct session *s, struct ask *a, void *ctx)
 {
 	(void)ctx;
-	put_back(s, a);
+	if (!s->shard->draining) {
+		put_back(s, a);
+		return;
+	}
+	visit_drop(&s->visit, a);
+	answer_ask(s, a, REASON_CANCELLED);
 }
 
-void outcome_again_in_lockstep(struct session *s)
+void outcome_again(struct session *s)
 {
 	drain_visit(s, again, NULL);
 	leave_work(s);

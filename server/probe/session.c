@@ -108,9 +108,25 @@ static void on_bytes(void *ctx, const uint8_t *bytes, size_t n)
 			conversation_event(s, DLG_QUARREL, REASON_PROTOCOL_ERROR);
 		else
 			conversation_reply(s, &reply);
+		if (n && !s->closing &&
+			s->dlg.state == DLG_TLS) { /* plaintext behind the 220: it is no answer to anything */
+			conversation_event(s, DLG_ODD, REASON_TLS_FAILED);
+			return;
+		}
 	}
 	if (heard)
 		conversation_expect_reply(s);
+}
+
+static void on_secured(void *ctx)
+{
+	struct session *s = ctx;
+	const struct tls_info *info = conn_tls(s->conn);
+	if (info)
+		s->tls = *info;
+	s->offered = (struct ehlo){ 0 }; /* what was offered in clear does not count (RFC 3207 4.2) */
+	conversation_event(s, DLG_YES, REASON_NONE);
+	conversation_expect_reply(s);
 }
 
 static void on_closed(void *ctx, int errnum)
@@ -128,7 +144,7 @@ static void on_closed(void *ctx, int errnum)
 
 /* ---- beginning and ending ---- */
 
-static const struct conn_events EVENTS = { on_connected, on_bytes, on_closed };
+static const struct conn_events EVENTS = { on_connected, on_bytes, on_secured, on_closed };
 
 static err_t connect_session(struct session *s, const char *domain)
 {

@@ -23,7 +23,8 @@ struct session {
 	struct deadline reply_due, session_due;
 	int64_t begun_ms;
 	struct ehlo offered;
-	bool said_helo; /* EHLO was refused */
+	bool said_helo;	     /* EHLO was refused */
+	struct tls_info tls; /* version "": in clear */
 	bool connected;
 	bool lockstep; /* pipelining was spoiled here before */
 	bool piped;    /* commands were in flight together */
