@@ -162,12 +162,23 @@ static void note_lines(struct session *s)
 	}
 }
 
+/* What the peer left in the middle, when it says no more, is seen too, but not answered. */
+static void note_half_line(struct session *s)
+{
+	if (!s->is_peer_done || s->is_starting || s->in.len == s->noted)
+		return;
+	note_line(s, s->in.data + s->noted, s->in.len - s->noted, s->in.len - s->noted);
+	s->in.len = s->noted;
+}
+
 /* STARTTLS, the last line in the record, was answered: what follows is a handshake, or lines after all. */
 static void starttls_answered(struct session *s)
 {
 	s->is_starting = false;
-	if (!s->tls)
-		note_lines(s);
+	if (s->tls)
+		return;
+	note_lines(s);
+	note_half_line(s);
 }
 
 /* Answers every line that is in the record: they came together. */
@@ -186,9 +197,7 @@ static void answer_burst(struct session *s)
 			starttls_answered(s);
 	}
 	if (!is_listening(s)) {
-		s->is_starting = false;
-		if (!s->tls)
-			note_lines(s);
+		starttls_answered(s);
 		done = s->noted;
 	}
 	buf_consume(&s->in, done);
@@ -226,10 +235,7 @@ static void peer_done(struct session *s)
 		s->closed_by = "client";
 	if (s->tls && !session_is_tls(s))
 		session_tls_lost(s);
-	if (s->in.len > s->noted) { /* half a line is seen too */
-		note_line(s, s->in.data + s->noted, s->in.len - s->noted, s->in.len - s->noted);
-		buf_consume(&s->in, s->in.len - s->noted);
-	}
+	note_half_line(s);
 	if (s->is_shut)
 		session_end(s);
 }

@@ -48,7 +48,9 @@ static void nothing_beyond_the_eight(void **state)
 		MAIL "RCPT TO:<u1@normal.example>\r\nDATA\r\nVRFY u1\r\nfoo\001\377bar\r\nQUIT\r\n");
 
 	has(text, "250 2.1.5 Ok\r\n502 5.5.2 Error: command not recognized\r\n502 5.5.2");
+	has(say(*state, "127.20.0.1", "EHLO me\r\nNOOP\r\nRCPT TO:<half"), "250 8BITMIME\r\n250 2.0.0 Ok\r\n");
 	text = control(*state, "GET /record?since=0");
+	has(text, "\"raw\":\"RCPT TO:<half\",");
 	has(text, "\"verb\":\"DATA\",\"arg\":\"\",\"raw\":\"DATA\\r\\n\"");
 	has(text, "\"raw\":\"foo\\u0001\\u00ffbar\\r\\n\"");
 	has(control(*state, "GET /counts"), "\"DATA\":1");
