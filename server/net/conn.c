@@ -28,14 +28,9 @@ struct conn {
 	bool read_wants_write; /* TLS has to write before it can read on */
 	struct buf out;
 	size_t begun; /* bytes of out's first line that the kernel has had already, 0 between lines */
-	bool flush_due;
-	struct mail flush, end;
+	bool shake_due;
+	struct mail first_shake, end;
 };
-
-static struct conn *of_flush(struct mail *m)
-{
-	return (struct conn *)((char *)m - offsetof(struct conn, flush));
-}
 
 static void free_conn(struct mail *m)
 {
@@ -164,14 +159,12 @@ static void shake(struct conn *c)
 		gone(c, EPROTO);
 }
 
-static void on_flush_due(struct mail *m)
+static void on_shake_due(struct mail *m)
 {
-	struct conn *c = of_flush(m);
-	c->flush_due = false;
-	if (c->state == CONN_OPEN)
-		flush(c);
-	else if (c->state == CONN_SHAKING)
-		shake(c); /* conn_start_tls() asked for a first step */
+	struct conn *c = (struct conn *)((char *)m - offsetof(struct conn, first_shake));
+	c->shake_due = false;
+	if (c->state == CONN_SHAKING)
+		shake(c);
 	else if (c->state == CONN_CLOSED)
 		free_conn(&c->end);
 }
@@ -256,14 +249,6 @@ err_t conn_open(struct loop *loop, const struct ip *source, const struct ip *to,
 	return ERR_OK;
 }
 
-static void flush_later(struct conn *c)
-{
-	if (c->flush_due)
-		return;
-	c->flush_due = true;
-	loop_defer(c->loop, &c->flush, on_flush_due);
-}
-
 err_t conn_start_tls(struct conn *c, struct tls *tls, const char *host)
 {
 	uint8_t byte;
@@ -273,7 +258,8 @@ err_t conn_start_tls(struct conn *c, struct tls *tls, const char *host)
 	if (!c->ssl)
 		return ERR_NOMEM;
 	c->state = CONN_SHAKING;
-	flush_later(c);
+	c->shake_due = true;
+	loop_defer(c->loop, &c->first_shake, on_shake_due); /* no callback before this has returned */
 	return ERR_OK;
 }
 
@@ -290,7 +276,8 @@ err_t conn_send(struct conn *c, struct commands *commands)
 	if (err)
 		return err;
 	buf_free(&commands->lines);
-	flush_later(c);
+	if (c->state == CONN_OPEN)
+		flush(c);
 	return ERR_OK;
 }
 
@@ -319,7 +306,7 @@ void conn_close(struct conn *c)
 	watch_close(c->watch);
 	tls_end(c->ssl);
 	close(c->fd);
-	if (c->flush_due) /* it frees the conn when it comes */
+	if (c->shake_due) /* it frees the conn when it comes */
 		return;
 	loop_defer(c->loop, &c->end, free_conn);
 }

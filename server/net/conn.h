@@ -26,8 +26,8 @@ struct conn_events {
  * be begun (errno tells); ERR_NOMEM. */
 MUST_CHECK err_t conn_open(struct loop *, const struct ip *source, const struct ip *to, uint16_t port,
 	const struct conn_events *, void *ctx, struct conn **);
-/* Moves the lines out of `commands` and sends them at the end of this turn, those of several calls together. ERR_NOMEM,
- * ERR_LIMIT: the connection is as it was. */
+/* Moves the lines out of `commands` and sends what the kernel takes now; the rest follows. ERR_NOMEM, ERR_LIMIT: the
+ * connection is as it was. */
 MUST_CHECK err_t conn_send(struct conn *, struct commands *);
 /* From here on all goes through TLS; on_secured() or on_closed() follows. Nothing may be waiting to be sent.
  * ERR_INVALID: the peer has sent something already, which is no TLS: it must not be taken for an answer later (RFC

@@ -11,7 +11,7 @@
 
 #define SOFT_SHARE(ms) ((ms)*4 / 5) /* of a session's time; then no new visit is begun */
 
-static void advance(struct session *s);
+static void go_on(struct mail *);
 
 /* ---- a reply, read ---- */
 
@@ -120,16 +120,22 @@ static void recipient_answered(struct session *s, int tag, const struct heard *h
 	visit_answered(v, tag, answer);
 	s->unknown_used = v->unknown_used;
 	s->unknown_targets = v->unknown_targets;
-	if (a) {
-		free(a->best);
-		a->best = evidence_of(s, h);
-		if (a->best)
-			a->best->evidence.attempt = a->attempts;
+	if (!a)
 		return;
-	}
-	enum catch_all learned = learned_catch_all(&v->view);
+	free(a->best);
+	a->best = evidence_of(s, h);
+	if (a->best)
+		a->best->evidence.attempt = a->attempts;
+}
+
+/* The random control has its answer: what it tells of the domain is remembered, once. */
+static void learn(struct session *s)
+{
+	struct visit *v = &s->visit;
+	enum catch_all learned = v->learned ? CATCH_ALL_NOT_KNOWN : learned_catch_all(&v->view);
 	if (learned == CATCH_ALL_NOT_KNOWN)
 		return;
+	v->learned = true;
 	const struct config *config = engine_config(s->shard->engine);
 	struct catch_all_fact fact = { .accepts_all = learned == CATCH_ALL_YES, .learned_ms = clock_wall_ms() };
 	fact.expires_ms = fact.learned_ms + (fact.accepts_all ? config->facts.yes_ms : config->facts.no_ms);
@@ -181,6 +187,11 @@ static void failed(struct session *s, enum dlg_state met, enum dlg_event event, 
 		tls_failed(s, event);
 	} else if (met == DLG_BANNER || met == DLG_EHLO || met == DLG_HELO || met == DLG_STARTTLS) {
 		greeting_failed(s, met, event, h, why);
+	} else if (met == DLG_IDLE || met == DLG_OPEN) {
+		if (event == DLG_QUARREL)
+			outcome_out_of_step(s);
+		else
+			outcome_lost(s, why, PHASE_RCPT);
 	} else if (event == DLG_QUARREL && h && h->reading.kind == MEANS_STARTTLS_FIRST) {
 		host_demands_tls(s->shard, s->hop.host);
 		outcome_again(s);
@@ -216,55 +227,32 @@ void conversation_expect_reply(struct session *s)
 		session_stop(s, REASON_TEMPORARY_FAILURE); /* no memory to bound it: better no session */
 }
 
-static void say_hello(struct session *s)
+/* What is said next is decided when all that came in this turn was read: a reply that was there before its command is
+ * found out by that. */
+static void go_on_later(struct session *s)
 {
-	err_t err = dlg_say_hello(&s->dlg, &s->out, s->hop.source->name);
-	if (!err)
-		err = conn_send(s->conn, &s->out);
-	if (err)
-		session_stop(s, REASON_TEMPORARY_FAILURE);
-}
-
-static void say_starttls(struct session *s)
-{
-	err_t err = dlg_say_starttls(&s->dlg, &s->out);
-	if (!err)
-		err = conn_send(s->conn, &s->out);
-	if (err)
-		session_stop(s, REASON_TEMPORARY_FAILURE);
-}
-
-static void start_tls(struct session *s)
-{
-	switch (conn_start_tls(s->conn, s->shard->tls, s->hop.host)) {
-	case ERR_OK: break;
-	case ERR_INVALID: conversation_event(s, DLG_ODD, REASON_TLS_FAILED); break;
-	default: session_stop(s, REASON_TEMPORARY_FAILURE);
-	}
+	if (s->go_on_due)
+		return;
+	s->go_on_due = true;
+	loop_defer(s->shard->loop, &s->go_on, go_on);
 }
 
 static void act(struct session *s, struct dlg_result r, enum dlg_event event, const struct heard *h, enum reason why)
 {
 	switch (r.act) {
-	case DLG_SAY_EHLO: say_hello(s); break;
-	case DLG_SAY_HELO:
-		s->said_helo = true;
-		say_hello(s);
-		break;
-	case DLG_START_TLS: start_tls(s); break;
+	case DLG_SAY_HELO: s->said_helo = true; /* fall through */
+	case DLG_SAY_EHLO:
+	case DLG_START_TLS:
+	case DLG_GO_ON: go_on_later(s); break;
 	case DLG_READY:
 		if (h && r.met == DLG_EHLO)
 			s->offered = ehlo_of(h->reply);
 		s->dlg.pipelining = s->offered.pipelining && !s->lockstep;
-		if (r.met != DLG_STARTTLS && wants_tls(s))
-			say_starttls(s);
-		else
-			advance(s);
+		go_on_later(s);
 		break;
-	case DLG_GO_ON: advance(s); break;
 	case DLG_ANSWER:
 		recipient_answered(s, r.tag, h);
-		advance(s);
+		go_on_later(s);
 		break;
 	case DLG_ANSWER_END:
 		recipient_answered(s, r.tag, h);
@@ -292,6 +280,11 @@ static void act(struct session *s, struct dlg_result r, enum dlg_event event, co
 
 void conversation_reply(struct session *s, const struct reply *reply)
 {
+	bool asked_for = s->dlg.owed || s->dlg.state == DLG_BANNER;
+	if (!asked_for && reply->code != 421) { /* a server may say that at any time: RFC 5321 3.8 */
+		conversation_event(s, DLG_QUARREL, REASON_PROTOCOL_ERROR);
+		return;
+	}
 	struct heard h = { .recipient = BUF_INIT(2 * ADDRESS_MAX), .reply = reply, .phase = phase_of(s->dlg.state) };
 	struct buf sender = BUF_INIT(2 * ADDRESS_MAX);
 	if (s->dlg.state == DLG_RCPT && s->dlg.owed)
@@ -399,7 +392,9 @@ static void advance(struct session *s)
 	bool waits = false;
 	while (!waits && !s->closing && s->visiting) {
 		struct ask *a = NULL;
-		outcome_settle(s, false);
+		learn(s);
+		if (!s->dlg.owed) /* as many replies as commands: they belong together */
+			outcome_settle(s, false);
 		if (guard_is_exempt(s->shard->guard, s->visit.work->domain)) {
 			session_stop(s, REASON_EXEMPT);
 			return;
@@ -429,4 +424,64 @@ static void advance(struct session *s)
 	bool nothing_said = waits && !s->dlg.owed; /* memory ran out: no reply will come to go on with */
 	if (!s->closing && (nothing_said || (s->out.lines.len && conn_send(s->conn, &s->out))))
 		session_stop(s, REASON_TEMPORARY_FAILURE);
+}
+
+static void say_hello(struct session *s)
+{
+	err_t err = dlg_say_hello(&s->dlg, &s->out, s->hop.source->name);
+	if (!err)
+		err = conn_send(s->conn, &s->out);
+	if (err)
+		session_stop(s, REASON_TEMPORARY_FAILURE);
+}
+
+static void say_starttls(struct session *s)
+{
+	s->asked_tls = true;
+	err_t err = dlg_say_starttls(&s->dlg, &s->out);
+	if (!err)
+		err = conn_send(s->conn, &s->out);
+	if (err)
+		session_stop(s, REASON_TEMPORARY_FAILURE);
+}
+
+static void start_tls(struct session *s)
+{
+	switch (conn_start_tls(s->conn, s->shard->tls, s->hop.host)) {
+	case ERR_OK: break;
+	case ERR_INVALID: conversation_event(s, DLG_ODD, REASON_TLS_FAILED); break;
+	default: session_stop(s, REASON_TEMPORARY_FAILURE);
+	}
+}
+
+static void go_on(struct mail *m)
+{
+	struct session *s = (struct session *)((char *)m - offsetof(struct session, go_on));
+	s->go_on_due = false;
+	if (s->closing)
+		return;
+	switch (s->dlg.state) {
+	case DLG_EHLO:
+	case DLG_HELO:
+		if (!s->dlg.owed)
+			say_hello(s);
+		break;
+	case DLG_TLS: start_tls(s); break;
+	case DLG_IDLE:
+		if (!s->asked_tls && wants_tls(s))
+			say_starttls(s);
+		else
+			advance(s);
+		break;
+	case DLG_MAIL:
+	case DLG_RCPT:
+	case DLG_OPEN:
+	case DLG_RSET: advance(s); break;
+	case DLG_BANNER:
+	case DLG_STARTTLS:
+	case DLG_QUIT:
+	case DLG_CLOSED:
+	case DLG_STATES: break;
+	}
+	conversation_expect_reply(s);
 }

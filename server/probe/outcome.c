@@ -436,3 +436,19 @@ void outcome_again(struct session *s)
 	drain_visit(s, again, NULL);
 	leave_work(s);
 }
+
+static void unlearn(struct session *s, struct ask *a, void *ctx)
+{
+	a->answer = (struct rcpt_answer){ 0 };
+	lost_for(s, a, ctx);
+}
+
+void outcome_out_of_step(struct session *s)
+{
+	struct reading none = { .rule = "", .reason = REASON_PROTOCOL_ERROR };
+	struct failure f = { .reason = REASON_PROTOCOL_ERROR,
+		.evidence = evidence_new(s, PHASE_RCPT, NULL, NULL, &none) };
+	drain_visit(s, unlearn, &f);
+	free(f.evidence);
+	leave_work(s);
+}

@@ -27,6 +27,9 @@ void outcome_lost(struct session *, enum reason, enum phase);
 /* An answer refused us, in a scope wider than its recipient (visit_refused() was called): so fares everybody who waits
  * here. */
 void outcome_refused(struct session *);
+/* A reply came that nothing had asked for: whose the others were is not known any more. What was answered and not yet
+ * judged is asked again. */
+void outcome_out_of_step(struct session *);
 /* It was asked in a way that the host does not take (pipelined, in clear, by TLS): everything again, in another
  * session. */
 void outcome_again(struct session *);

@@ -96,6 +96,10 @@ static void on_bytes(void *ctx, const uint8_t *bytes, size_t n)
 	struct session *s = ctx;
 	bool heard = false;
 	while (n && !s->closing && s->dlg.state != DLG_QUIT) {
+		if (s->dlg.state == DLG_TLS) { /* plaintext behind the 220: it is no answer to anything */
+			conversation_event(s, DLG_ODD, REASON_TLS_FAILED);
+			return;
+		}
 		struct reply reply;
 		size_t used = 0;
 		err_t err = reply_parser_feed(s->parser, bytes, n, &used, &reply);
@@ -108,13 +112,8 @@ static void on_bytes(void *ctx, const uint8_t *bytes, size_t n)
 			conversation_event(s, DLG_QUARREL, REASON_PROTOCOL_ERROR);
 		else
 			conversation_reply(s, &reply);
-		if (n && !s->closing &&
-			s->dlg.state == DLG_TLS) { /* plaintext behind the 220: it is no answer to anything */
-			conversation_event(s, DLG_ODD, REASON_TLS_FAILED);
-			return;
-		}
 	}
-	if (heard)
+	if (heard) /* a drip renews nothing */
 		conversation_expect_reply(s);
 }
 

@@ -10,7 +10,8 @@
 
 struct session {
 	TAILQ_ENTRY(session) link; /* in shard->sessions */
-	struct mail end;
+	struct mail end, go_on;
+	bool go_on_due;
 	struct shard *shard;
 	struct mail_operator *op;
 	uint64_t id; /* for the log */
@@ -23,6 +24,7 @@ struct session {
 	struct deadline reply_due, session_due;
 	int64_t begun_ms;
 	struct ehlo offered;
+	bool asked_tls;	     /* STARTTLS was said */
 	bool said_helo;	     /* EHLO was refused */
 	struct tls_info tls; /* version "": in clear */
 	bool connected;
