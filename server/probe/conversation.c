@@ -227,8 +227,18 @@ static void act(struct session *s, struct dlg_result r, enum dlg_event event, co
 	}
 }
 
+/* 220 greets; whatever else it came for, the replies have lost their commands. */
+static bool greets_again(const struct session *s, const struct reply *reply)
+{
+	return reply->code == 220 && s->dlg.state != DLG_BANNER && s->dlg.state != DLG_RCPT;
+}
+
 void conversation_reply(struct session *s, const struct reply *reply)
 {
+	if (greets_again(s, reply)) {
+		conversation_event(s, DLG_QUARREL, REASON_PROTOCOL_ERROR);
+		return;
+	}
 	struct heard h = { .recipient = BUF_INIT(2 * ADDRESS_MAX), .reply = reply, .phase = phase_of(s->dlg.state) };
 	struct buf sender = BUF_INIT(2 * ADDRESS_MAX);
 	if (s->dlg.state == DLG_RCPT && s->dlg.owed)

@@ -91,10 +91,19 @@ static void on_connected(void *ctx)
 	conversation_expect_reply(s);
 }
 
+/* A reply that came before its command was said answers nothing (a second greeting, say). Were it taken for an answer,
+ * each recipient from then on would get its neighbour's. Not so 421: that ends the session whenever it is said. */
+static bool answers_nothing(const struct reply *reply, unsigned awaited)
+{
+	return !awaited && reply->code != 421;
+}
+
 static void on_bytes(void *ctx, const uint8_t *bytes, size_t n)
 {
 	struct session *s = ctx;
 	bool heard = false;
+	unsigned awaited =
+		s->dlg.state == DLG_BANNER ? 1 : s->dlg.owed; /* what follows from a reply is said after it */
 	while (n && !s->closing && s->dlg.state != DLG_QUIT) {
 		struct reply reply;
 		size_t used = 0;
@@ -104,10 +113,11 @@ static void on_bytes(void *ctx, const uint8_t *bytes, size_t n)
 		if (err == ERR_AGAIN)
 			break;
 		heard = true;
-		if (err)
+		if (err || answers_nothing(&reply, awaited))
 			conversation_event(s, DLG_QUARREL, REASON_PROTOCOL_ERROR);
 		else
 			conversation_reply(s, &reply);
+		awaited -= awaited > 0;
 	}
 	if (heard)
 		conversation_expect_reply(s);
