@@ -419,14 +419,12 @@ void outcome_refused(struct session *s)
 	outcome_visit_over(s);
 }
 
-static void again(struct session *s, struct ask *a, void *ctx)
-{
-	(void)ctx;
-	put_back(s, a);
-}
-
 void outcome_again_in_lockstep(struct session *s)
 {
-	drain_visit(s, again, NULL);
+	if (s->shard->draining) { /* no session follows in which it could be asked */
+		outcome_visit_over(s);
+		return;
+	}
+	drain_visit(s, not_asked, NULL);
 	leave_work(s);
 }
