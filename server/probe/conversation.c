@@ -325,8 +325,9 @@ void conversation_begin_visit(struct session *s, struct work *w)
 	work_ready_changed(s->shard, w);
 }
 
-/* The next work for this connection, or none: the session may have given all that courtesy allows. */
-static bool next_visit(struct session *s)
+/* The next work for this connection, or none: the session may have given all that courtesy allows. before: the domain
+ * that had its turn. */
+static bool next_visit(struct session *s, const char *before)
 {
 	const struct config *config = engine_config(s->shard->engine);
 	bool spent = s->unknown_used + 1 >= s->op->unknown_per_session; /* one slot is the random control's */
@@ -336,9 +337,19 @@ static bool next_visit(struct session *s)
 	struct work *w = operator_work_at(s->op, &s->hop);
 	if (!w || guard_is_exempt(s->shard->guard, w->domain))
 		return false;
+	s->full |= strcmp(w->domain, before) != 0; /* servers dislike several domains in a transaction */
 	s->hop = w->hop;
 	conversation_begin_visit(s, w);
 	return true;
+}
+
+/* False: no other follows. */
+static bool visit_over(struct session *s)
+{
+	char domain[DOMAIN_SIZE]; /* the work may be gone with the visit */
+	text_copy(domain, sizeof domain, s->visit.work->domain);
+	outcome_visit_over(s);
+	return next_visit(s, domain);
 }
 
 static void advance(struct session *s)
@@ -364,8 +375,7 @@ static void advance(struct session *s)
 		case VISIT_RANDOM: waits = !name(s, NULL); break;
 		case VISIT_WAIT: waits = true; break;
 		case VISIT_OVER:
-			outcome_visit_over(s);
-			if (!next_visit(s)) {
+			if (!visit_over(s)) {
 				(void)dlg_on(&s->dlg, DLG_STOP);
 				session_quit(s);
 				return;
