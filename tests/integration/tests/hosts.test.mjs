@@ -113,7 +113,7 @@ for (const [kind, fault] of [
 
 // Were a reply too many taken for an answer, each recipient would get its neighbour's.
 for (const [kind, fault] of Object.entries({
-	"greets twice": { phase: "banner", reply: ["220 one", "220 two"] }, "answers EHLO twice": { phase: "ehlo", reply: ["250 $host", "250 $host"] },
+	"greets twice": { phase: "banner", reply: ["220 one", "220 two"] },
 	"greets where EHLO's answer is owed": { phase: "ehlo", reply: "220 $host" },
 })) {
 	row(`a host that ${kind}: its replies answer nothing`, `${kind.replaceAll(/\W/g, "-").toLowerCase()}.test`, twoHosts({ faults: [fault] }), async (ask, domain) => {
@@ -124,6 +124,13 @@ for (const [kind, fault] of Object.entries({
 		assert.equal(record.rcpts({ host: `mx1.${domain}` }).length, 0);
 	});
 }
+row("a host that answers EHLO twice: as when it is lost after MAIL", "answers-twice.test", twoHosts({ faults: [{ phase: "ehlo", reply: ["250 $host", "250 $host"] }] }),
+	async (ask, domain) => {
+		const { results, record } = await ask(["zq-known1", "zq-nobody"]);
+		assert.deepEqual(words(results), Array(2).fill("UNKNOWN PROTOCOL_ERROR"));
+		assert.deepEqual(record.hosts(), Array(3).fill(`mx1.${domain}`));
+		assert.equal(record.rcpts().length, 0);
+	});
 
 // --- refusals of us ---
 
