@@ -278,10 +278,19 @@ static void act(struct session *s, struct dlg_result r, enum dlg_event event, co
 	}
 }
 
+/* 220 greets (or starts TLS); whatever else it came for, the replies have lost their commands. */
+static bool greets_again(const struct session *s, const struct reply *reply)
+{
+	enum dlg_state state = s->dlg.state;
+	return reply->code == 220 && state != DLG_BANNER && state != DLG_STARTTLS && state != DLG_RCPT;
+}
+
 void conversation_reply(struct session *s, const struct reply *reply)
 {
+	/* Were a surplus reply taken for an answer, each recipient from then on would get its neighbour's. */
 	bool asked_for = s->dlg.owed || s->dlg.state == DLG_BANNER;
-	if (!asked_for && reply->code != 421) { /* a server may say that at any time: RFC 5321 3.8 */
+	bool bye = reply->code == 421; /* a server may say that at any time: RFC 5321 3.8 */
+	if ((!asked_for && !bye) || greets_again(s, reply)) {
 		conversation_event(s, DLG_QUARREL, REASON_PROTOCOL_ERROR);
 		return;
 	}
@@ -371,8 +380,9 @@ void conversation_begin_visit(struct session *s, struct work *w)
 	work_ready_changed(s->shard, w);
 }
 
-/* The next work for this connection, or none: the session may have given all that courtesy allows. */
-static bool next_visit(struct session *s)
+/* The next work for this connection, or none: the session may have given all that courtesy allows. before: the domain
+ * that had its turn. */
+static bool next_visit(struct session *s, const char *before)
 {
 	const struct config *config = engine_config(s->shard->engine);
 	bool spent = s->unknown_used + 1 >= s->op->unknown_per_session; /* one slot is the random control's */
@@ -382,9 +392,19 @@ static bool next_visit(struct session *s)
 	struct work *w = operator_work_at(s->op, &s->hop);
 	if (!w || guard_is_exempt(s->shard->guard, w->domain))
 		return false;
+	s->full |= strcmp(w->domain, before) != 0; /* servers dislike several domains in a transaction */
 	s->hop = w->hop;
 	conversation_begin_visit(s, w);
 	return true;
+}
+
+/* False: no other follows. */
+static bool visit_over(struct session *s)
+{
+	char domain[DOMAIN_SIZE]; /* the work may be gone with the visit */
+	text_copy(domain, sizeof domain, s->visit.work->domain);
+	outcome_visit_over(s);
+	return next_visit(s, domain);
 }
 
 static void advance(struct session *s)
@@ -412,8 +432,7 @@ static void advance(struct session *s)
 		case VISIT_RANDOM: waits = !name(s, NULL); break;
 		case VISIT_WAIT: waits = true; break;
 		case VISIT_OVER:
-			outcome_visit_over(s);
-			if (!next_visit(s)) {
+			if (!visit_over(s)) {
 				(void)dlg_on(&s->dlg, DLG_STOP);
 				session_quit(s);
 				return;

@@ -420,20 +420,13 @@ void outcome_refused(struct session *s)
 	outcome_visit_over(s);
 }
 
-static void again(struct session *s, struct ask *a, void *ctx)
-{
-	(void)ctx;
-	if (!s->shard->draining) {
-		put_back(s, a);
-		return;
-	}
-	visit_drop(&s->visit, a);
-	answer_ask(s, a, REASON_CANCELLED);
-}
-
 void outcome_again(struct session *s)
 {
-	drain_visit(s, again, NULL);
+	if (s->shard->draining) { /* no session follows in which it could be asked */
+		outcome_visit_over(s);
+		return;
+	}
+	drain_visit(s, not_asked, NULL);
 	leave_work(s);
 }
 

@@ -34,7 +34,8 @@ struct session {
 	bool closing;  /* session_close() was called */
 	/* of the transaction */
 	unsigned rcpts, heard; /* named; answered by anything but "too many" */
-	bool utf8, full;
+	bool utf8;
+	bool full; /* no further recipient goes into it */
 	/* of the session, over its visits */
 	unsigned unknown_used, unknown_targets;
 	bool visiting;
