@@ -287,7 +287,7 @@ static ProtobufCBinaryData bytes_of(char *text)
 
 static void put_message(struct txn *txn, enum table table, const struct key *k, const ProtobufCMessage *m)
 {
-	uint8_t bytes[DOMAIN_TEXT_MAX + EXEMPTION_BY_MAX + EXEMPTION_NOTE_MAX + 128];
+	uint8_t bytes[DOMAIN_SIZE + EXEMPTION_BY_MAX + EXEMPTION_NOTE_MAX + 128];
 	if (protobuf_c_message_get_packed_size(m) > sizeof bytes) {
 		txn->err = txn->err ? txn->err : ERR_LIMIT;
 		return;

@@ -11,7 +11,7 @@
 
 struct exemption {
 	char id[EXEMPTION_ID_MAX];
-	char domain[DOMAIN_TEXT_MAX]; /* A-labels; its subdomains are covered too */
+	char domain[DOMAIN_SIZE]; /* A-labels; its subdomains are covered too */
 	char by[EXEMPTION_BY_MAX + 1], note[EXEMPTION_NOTE_MAX + 1];
 	int64_t created_ms;
 	int64_t revoked_ms; /* 0: in force */

@@ -14,7 +14,7 @@ void store_route_put(struct store *, const char *domain, const struct route *); 
 
 struct catch_all_fact {
 	bool accepts_all;
-	char host[DOMAIN_TEXT_MAX]; /* that it was learned from */
+	char host[DOMAIN_SIZE]; /* that it was learned from */
 	int64_t learned_ms, expires_ms;
 };
 MUST_CHECK err_t store_catch_all_get(struct store *, const char *domain, struct catch_all_fact *out);
@@ -32,7 +32,7 @@ struct verdict_fact {
 	uint8_t random_control, postmaster_control; /* enum control, server/verdict/calibrate.h */
 	uint16_t code;
 	uint32_t attempt, attempts;
-	char operator_name[128], mail_host[DOMAIN_TEXT_MAX], mail_ip[IP_TEXT_MAX], source_ip[IP_TEXT_MAX];
+	char operator_name[128], mail_host[DOMAIN_SIZE], mail_ip[IP_TEXT_MAX], source_ip[IP_TEXT_MAX];
 	char enhanced[12], rule[64], text[513]; /* text: masked, UTF-8 */
 	int64_t learned_ms, expires_ms;
 };

@@ -16,8 +16,8 @@ struct message {
 };
 
 struct name {
-	char text[DOMAIN_TEXT_MAX]; /* lower case; '?' for each odd byte */
-	bool odd;		    /* has bytes that no host name has */
+	char text[DOMAIN_SIZE]; /* lower case; '?' for each odd byte */
+	bool odd;		/* has bytes that no host name has */
 };
 
 struct record {
@@ -139,7 +139,7 @@ bool answer_host_name_ok(const char *name)
 {
 	size_t len = strlen(name), label = 0;
 	bool digits = true;
-	if (len >= DOMAIN_TEXT_MAX)
+	if (len >= DOMAIN_SIZE)
 		return false;
 	for (size_t i = 0; i < len; i++) {
 		if (name[i] == '.') {

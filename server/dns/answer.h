@@ -29,22 +29,22 @@ enum answer_kind {
 
 struct answer_mx {
 	uint16_t preference;
-	bool usable;		    /* false: an IP literal, or bytes that no host name has ('?' stands for each) */
-	char name[DOMAIN_TEXT_MAX]; /* lower case, no trailing dot */
+	bool usable;		/* false: an IP literal, or bytes that no host name has ('?' stands for each) */
+	char name[DOMAIN_SIZE]; /* lower case, no trailing dot */
 };
 
 struct answer {
 	enum answer_kind kind;
 	uint32_t ttl_s;	      /* as met, unbounded: smallest of the records used; negative: of the SOA; 0 without one */
 	unsigned cname_count; /* aliases followed within this message */
-	char target[DOMAIN_TEXT_MAX];		/* where they led; the question's name if there was none */
+	char target[DOMAIN_SIZE];		/* where they led; the question's name if there was none */
 	bool null_mx;				/* RFC 7505, alone or beside others; not among mx */
 	unsigned count;				/* of address or mx */
 	struct ip address[ROUTE_ADDRESSES_MAX]; /* the first ones */
 	struct answer_mx mx[ROUTE_HOSTS_MAX];	/* the best, by preference, then as they came; each name once */
 };
 
-/* name: lower case, no trailing dot; shorter than DOMAIN_TEXT_MAX. type: DNS_A, DNS_AAAA or DNS_MX. */
+/* name: lower case, no trailing dot; shorter than DOMAIN_SIZE. type: DNS_A, DNS_AAAA or DNS_MX. */
 void answer_parse(const uint8_t *msg, size_t len, const char *name, enum dns_type type, struct answer *out);
 
 /* Can a host have this name: letters, digits, hyphen, underscore in labels of 1 to 63, 253 bytes in all, the last

@@ -324,9 +324,9 @@ static struct query *query_new(struct queries *all, const char *key, unsigned ke
 
 err_t query_ask(struct queries *all, const char *name, enum dns_type type, struct query_wait *w)
 {
-	char key[1 + DOMAIN_TEXT_MAX];
+	char key[1 + DOMAIN_SIZE];
 	size_t len = strlen(name) + 1;
-	if (len > DOMAIN_TEXT_MAX)
+	if (len > DOMAIN_SIZE)
 		return ERR_INVALID;
 	key[0] = (char)type;
 	memcpy(key + 1, name, len);

@@ -33,7 +33,7 @@ struct search {
 	TAILQ_ENTRY(search) entry;
 	struct resolver *resolver;
 	struct route_wait *waiters;
-	char domain[DOMAIN_TEXT_MAX];
+	char domain[DOMAIN_SIZE];
 	bool finished;
 	bool out_of_memory;
 	struct deadline limit; /* armed until it is finished */

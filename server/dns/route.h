@@ -5,11 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/address/address.h"
 #include "server/base/ip.h"
 
 #define ROUTE_HOSTS_MAX 10
 #define ROUTE_ADDRESSES_MAX 5 /* a host, of each family alternating, IPv6 first */
-#define DOMAIN_TEXT_MAX 254
 
 enum route_status {
 	ROUTE_UNSET,
@@ -22,7 +22,7 @@ enum route_status {
 };
 
 struct route_host {
-	char name[DOMAIN_TEXT_MAX]; /* as the MX names it, lower case, no trailing dot */
+	char name[DOMAIN_SIZE]; /* as the MX names it, lower case, no trailing dot */
 	uint16_t preference;
 	uint8_t address_count;
 	enum route_status status; /* ROUTE_FOUND, ROUTE_NO_MAIL_HOST or ROUTE_FAILURE: of its address lookups */

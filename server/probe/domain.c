@@ -144,7 +144,8 @@ static struct plan *make_plan(struct domain *d, int64_t now)
 	struct shard *s = d->shard;
 	bool fresh = d->has_fact && d->fact.expires_ms > now;
 	d->plan = d->control[0] ? plan_new(d->name, d->route, fresh ? &d->fact : NULL, d->control, s->guard,
-					  engine_rules(s->engine), engine_config(s->engine), (unsigned)now)
+					  engine_rules(s->engine), engine_config(s->engine),
+					  (unsigned)now ^ (unsigned)text_hash(d->name))
 				: NULL;
 	d->plan_ms = now;
 	return d->plan;

@@ -8,6 +8,7 @@
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/text.h"
+#include "server/probe/host.h"
 #include "server/probe/session.h"
 #include "server/stats/stats.h"
 
@@ -130,7 +131,7 @@ void engine_submit(struct engine *e, unsigned shard, struct target *t)
 	}
 	if (answer_from_store(e, t))
 		return;
-	stat_add(STAT_CACHE_MISSES, 1);
+	t->missed = true;
 	t->to = engine_home(e, t->address.domain);
 	loop_send(t->to->loop, &t->mail, come_to_home);
 }
@@ -382,6 +383,7 @@ static err_t shard_init(struct shard *s, struct engine *e, unsigned index)
 	TAILQ_INIT(&s->dirty);
 	TAILQ_INIT(&s->starved);
 	TAILQ_INIT(&s->sessions);
+	TAILQ_INIT(&s->hosts_by_age);
 	s->session_max = sessions_allowed(e->count);
 	struct resolver_server servers[CONFIG_DNS_SERVERS];
 	for (size_t i = 0; i < e->config->n_dns_servers; i++)
@@ -465,6 +467,7 @@ void engine_free(struct engine *e)
 	for (unsigned i = 0; i < e->count; i++) {
 		struct shard *s = &e->shard[i];
 		domain_free_all(s);
+		host_free_all(s);
 		resolver_free(s->resolver);
 		guard_free(s->guard);
 		if (s->loop)

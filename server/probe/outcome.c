@@ -427,7 +427,6 @@ static void again(struct session *s, struct ask *a, void *ctx)
 
 void outcome_again_in_lockstep(struct session *s)
 {
-	s->visit.work->lockstep = true;
 	drain_visit(s, again, NULL);
 	leave_work(s);
 }

@@ -7,14 +7,12 @@
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/text.h"
+#include "server/probe/conversation.h"
+#include "server/probe/host.h"
 #include "server/probe/outcome.h"
 #include "server/stats/stats.h"
 
-#define QUIT_MS 2000		    /* for the server to close first: else the TIME_WAIT would be ours */
-#define LOCKSTEP_DAYS 7		    /* a host that spoils pipelining is remembered for */
-#define SOFT_SHARE(ms) ((ms)*4 / 5) /* of a session's time; then no new visit is begun */
-
-static void advance(struct session *s);
+#define QUIT_MS 2000 /* for the server to close first: else the TIME_WAIT would be ours */
 
 /* ---- life ---- */
 
@@ -32,7 +30,7 @@ static void free_session(struct mail *m)
 	shard_check_drained(shard);
 }
 
-static void session_close(struct session *s)
+void session_close(struct session *s)
 {
 	if (s->closing)
 		return;
@@ -49,8 +47,11 @@ static void on_quit_due(struct deadline *d)
 	session_close((struct session *)((char *)d - offsetof(struct session, reply_due)));
 }
 
-static void say_quit(struct session *s)
+void session_quit(struct session *s)
 {
+	if (s->connected)
+		conn_unsend(s->conn); /* what nobody waits for any more is not asked */
+	buf_reset(&s->out.lines);
 	err_t err = s->connected ? dlg_say_quit(&s->dlg, &s->out) : ERR_CLOSED;
 	if (!err)
 		err = conn_send(s->conn, &s->out);
@@ -58,358 +59,6 @@ static void say_quit(struct session *s)
 		err = deadline_arm(s->shard->loop, &s->reply_due, QUIT_MS, on_quit_due);
 	if (err)
 		session_close(s);
-}
-
-/* ---- a reply, read ---- */
-
-static enum phase phase_of(enum dlg_state state)
-{
-	switch (state) {
-	case DLG_BANNER: return PHASE_BANNER;
-	case DLG_EHLO:
-	case DLG_HELO: return PHASE_EHLO;
-	case DLG_MAIL: return PHASE_MAIL;
-	default: return PHASE_RCPT;
-	}
-}
-
-static enum dlg_event event_of(const struct session *s, const struct reply *r, const struct reading *reading)
-{
-	enum dlg_state state = s->dlg.state;
-	bool asked_something = state == DLG_MAIL || state == DLG_RCPT || state == DLG_RSET;
-	if (reading->kind == MEANS_SESSION_QUARREL && r->code >= 400)
-		return DLG_QUARREL;
-	if (reading->kind == MEANS_PIPELINE_QUARREL && s->piped && asked_something)
-		return DLG_QUARREL;
-	if (r->code >= 400 && reading->about_us && reading->scope != SCOPE_RECIPIENT &&
-		reading->strength == STRENGTH_CLEAR)
-		return DLG_US;
-	if (r->code == 421)
-		return DLG_BYE;
-	switch (r->code / 100) {
-	case 2: return DLG_YES;
-	case 4: return DLG_TEMP;
-	case 5: return DLG_PERM;
-	default: return DLG_ODD;
-	}
-}
-
-struct heard {
-	struct reading_context context;
-	struct buf recipient;
-	const struct reply *reply;
-	struct reading reading;
-	enum phase phase;
-};
-
-static void recipient_of(const struct session *s, int tag, struct buf *out)
-{
-	const struct ask *a = visit_ask(&s->visit, tag);
-	if (a) {
-		address_text(&a->address, out);
-	} else {
-		buf_puts(out, s->visit.work->control);
-		buf_putc(out, '@');
-		buf_puts(out, s->visit.work->domain);
-	}
-}
-
-static const char *sender_of(const struct session *s, struct buf *out)
-{
-	address_text(&engine_config(s->shard->engine)->mail_from, out);
-	return buf_str(out);
-}
-
-/* ---- what an event asks of us ---- */
-
-static struct answer *evidence_of(const struct session *s, const struct heard *h)
-{
-	return evidence_new(s, h->phase, &h->context, h->reply, &h->reading);
-}
-
-static void recipient_answered(struct session *s, int tag, const struct heard *h)
-{
-	struct visit *v = &s->visit;
-	struct ask *a = visit_ask(v, tag);
-	if (h->reading.kind == MEANS_TOO_MANY_RECIPIENTS) {
-		s->full = true;
-		if (!s->heard) { /* not even one in this transaction: the rest in the next session */
-			s->winding = true;
-			v->may_ask = v->may_ask_random = false;
-		}
-		if (!a || ++a->crowded < 2) {
-			visit_unsaid(v, tag);
-			return;
-		}
-	}
-	s->heard++;
-	struct rcpt_answer answer = {
-		.code = (uint16_t)h->reply->code,
-		.reading = h->reading,
-		.fingerprint = h->reply->code >= 400 ? reading_fingerprint(&h->context, h->reply) : 0,
-	};
-	visit_answered(v, tag, answer);
-	s->unknown_used = v->unknown_used;
-	s->unknown_targets = v->unknown_targets;
-	if (a) {
-		free(a->best);
-		a->best = evidence_of(s, h);
-		if (a->best)
-			a->best->evidence.attempt = a->attempts;
-		return;
-	}
-	enum catch_all learned = learned_catch_all(&v->view);
-	if (learned == CATCH_ALL_NOT_KNOWN)
-		return;
-	const struct config *config = engine_config(s->shard->engine);
-	struct catch_all_fact fact = { .accepts_all = learned == CATCH_ALL_YES, .learned_ms = clock_wall_ms() };
-	fact.expires_ms = fact.learned_ms + (fact.accepts_all ? config->facts.yes_ms : config->facts.no_ms);
-	text_copy(fact.host, sizeof fact.host, s->hop.host);
-	v->work->fact = fact;
-	v->work->has_fact = true;
-	domain_learn(s->shard, v->work->domain, &fact);
-}
-
-static void refused_at_rcpt(struct session *s, const struct heard *h)
-{
-	free(s->refusal);
-	s->refusal = evidence_of(s, h);
-	visit_refused(&s->visit, &h->reading);
-	outcome_refused(s);
-}
-
-/* The conversation failed at the state `met`, by a reply (h), or for `why`. */
-static void failed(struct session *s, enum dlg_state met, enum dlg_event event, const struct heard *h, enum reason why)
-{
-	if (!s->visiting)
-		return;
-	if (met == DLG_BANNER || met == DLG_EHLO || met == DLG_HELO) {
-		enum host_failure how = HOST_FAILED;
-		if (event == DLG_US)
-			how = h->reply->code >= 500 ? HOST_REFUSED_US : HOST_PUT_US_OFF;
-		struct reading none = { .rule = "", .reason = why };
-		struct answer *evidence = h ? evidence_of(s, h) : evidence_new(s, phase_of(met), NULL, NULL, &none);
-		outcome_host_failed(s, how, h ? h->reading.reason : why, evidence);
-	} else if (event == DLG_QUARREL && s->piped && h && h->reading.kind == MEANS_PIPELINE_QUARREL) {
-		int64_t until = clock_wall_ms() + (int64_t)LOCKSTEP_DAYS * 86400 * 1000;
-		store_host_lockstep_put(engine_store(s->shard->engine), s->hop.host, until);
-		outcome_again_in_lockstep(s);
-	} else if (met == DLG_MAIL && h && event != DLG_QUARREL) {
-		outcome_sender_refused(s, h->reading.reason, evidence_of(s, h));
-	} else {
-		outcome_lost(s, why, phase_of(met));
-	}
-}
-
-static void on_reply_due(struct deadline *d);
-
-static void expect_reply(struct session *s)
-{
-	struct loop *loop = s->shard->loop;
-	const struct config *config = engine_config(s->shard->engine);
-	bool owed = s->dlg.owed || s->dlg.state == DLG_BANNER;
-	if (s->closing || s->dlg.state == DLG_QUIT || s->dlg.state == DLG_CLOSED)
-		return;
-	if (!owed) {
-		deadline_disarm(loop, &s->reply_due);
-		return;
-	}
-	int64_t ms = s->dlg.state == DLG_BANNER ? config->timeouts.banner_ms : config->timeouts.reply_ms;
-	if (deadline_arm(loop, &s->reply_due, ms, on_reply_due))
-		session_stop(s, REASON_TEMPORARY_FAILURE); /* no memory to bound it: better no session */
-}
-
-static void say_hello(struct session *s)
-{
-	err_t err = dlg_say_hello(&s->dlg, &s->out, s->hop.source->name);
-	if (!err)
-		err = conn_send(s->conn, &s->out);
-	if (err)
-		session_stop(s, REASON_TEMPORARY_FAILURE);
-}
-
-static void act(struct session *s, struct dlg_result r, enum dlg_event event, const struct heard *h, enum reason why)
-{
-	switch (r.act) {
-	case DLG_SAY_EHLO: say_hello(s); break;
-	case DLG_SAY_HELO:
-		s->said_helo = true;
-		say_hello(s);
-		break;
-	case DLG_READY:
-		if (h && r.met == DLG_EHLO)
-			s->offered = ehlo_of(h->reply);
-		s->dlg.pipelining = s->offered.pipelining && !s->lockstep;
-		advance(s);
-		break;
-	case DLG_GO_ON: advance(s); break;
-	case DLG_ANSWER:
-		recipient_answered(s, r.tag, h);
-		advance(s);
-		break;
-	case DLG_ANSWER_END:
-		recipient_answered(s, r.tag, h);
-		if (event == DLG_US)
-			refused_at_rcpt(s, h);
-		else
-			outcome_lost(s, REASON_TEMPORARY_FAILURE, PHASE_RCPT);
-		say_quit(s);
-		break;
-	case DLG_FAIL:
-	case DLG_CUT:
-	case DLG_END:
-		failed(s, r.met, event, h, why);
-		/* Before the greeting nothing may be said, and to nobody nothing can. */
-		if (r.act == DLG_CUT || (r.met == DLG_BANNER && !h))
-			session_close(s);
-		else
-			say_quit(s);
-		break;
-	case DLG_CLOSE: session_close(s); break;
-	case DLG_WAIT:
-	case DLG_UNSET: break;
-	}
-}
-
-static void on_reply(struct session *s, const struct reply *reply)
-{
-	struct heard h = { .recipient = BUF_INIT(2 * ADDRESS_MAX), .reply = reply, .phase = phase_of(s->dlg.state) };
-	struct buf sender = BUF_INIT(2 * ADDRESS_MAX);
-	if (s->dlg.state == DLG_RCPT && s->dlg.owed)
-		recipient_of(s, s->dlg.ring[s->dlg.first].tag, &h.recipient);
-	h.context = (struct reading_context){
-		.phase = h.phase,
-		.operator_name = s->hop.operator_name,
-		.recipient = buf_str(&h.recipient),
-		.sender = sender_of(s, &sender),
-		.source_ip = s->source_ip,
-		.source_name = s->hop.source->name,
-	};
-	h.reading = reading_of(engine_rules(s->shard->engine), &h.context, reply);
-	if (h.reading.unclassified)
-		stat_add(STAT_UNCLASSIFIED_REPLIES, 1);
-	enum dlg_event event = event_of(s, reply, &h.reading);
-	/* What ends a session without an answer: it is asked again, and then this is why. */
-	enum reason why = event == DLG_ODD ? REASON_PROTOCOL_ERROR : REASON_TEMPORARY_FAILURE;
-	act(s, dlg_on(&s->dlg, event), event, &h, why);
-	buf_free(&sender);
-	buf_free(&h.recipient);
-}
-
-static void on_event(struct session *s, enum dlg_event event, enum reason why)
-{
-	act(s, dlg_on(&s->dlg, event), event, NULL, why);
-}
-
-/* ---- asking ---- */
-
-static bool start_transaction(struct session *s, bool utf8)
-{
-	struct buf sender = BUF_INIT(2 * ADDRESS_MAX);
-	err_t err = dlg_say_mail(&s->dlg, &s->out, sender_of(s, &sender), utf8);
-	buf_free(&sender);
-	if (err)
-		return false;
-	s->rcpts = s->heard = 0;
-	s->utf8 = utf8;
-	s->full = false;
-	return true;
-}
-
-/* Names a recipient (ask NULL: the random control). False: a reply must come first. */
-static bool name(struct session *s, struct ask *a)
-{
-	bool utf8 = a && a->address.utf8;
-	if (s->dlg.tail == DLG_OPEN && (s->rcpts >= s->op->recipients || s->full || (utf8 && !s->utf8)))
-		if (dlg_say_rset(&s->dlg, &s->out))
-			return false;
-	if (s->dlg.tail == DLG_IDLE && !start_transaction(s, utf8))
-		return false;
-	if (!dlg_may_rcpt(&s->dlg))
-		return false;
-	int tag = visit_said(&s->visit, a);
-	struct buf mailbox = BUF_INIT(2 * ADDRESS_MAX);
-	recipient_of(s, tag, &mailbox);
-	s->piped |= s->dlg.owed > 0;
-	err_t err = dlg_say_rcpt(&s->dlg, &s->out, buf_str(&mailbox), tag);
-	buf_free(&mailbox);
-	if (err) { /* nothing was said */
-		visit_unsaid(&s->visit, tag);
-		return false;
-	}
-	s->rcpts++;
-	stat_add(STAT_RECIPIENTS, 1);
-	return true;
-}
-
-static void drop_unwanted(struct session *s, struct ask *a)
-{
-	visit_drop(&s->visit, a);
-	work_remove(a->work, a);
-	ask_free(a);
-}
-
-static void begin_visit(struct session *s, struct work *w)
-{
-	s->visiting = true;
-	w->serving++;
-	visit_begin(&s->visit, w, s->op->unknown_per_session, s->unknown_used, s->unknown_targets, clock_wall_ms());
-	while (visit_take(&s->visit))
-		;
-	work_ready_changed(s->shard, w);
-}
-
-/* The next work for this connection, or none: the session may have given all that courtesy allows. */
-static bool next_visit(struct session *s)
-{
-	const struct config *config = engine_config(s->shard->engine);
-	bool spent = s->unknown_used + 1 >= s->op->unknown_per_session; /* one slot is the random control's */
-	bool late = clock_mono_ms() - s->begun_ms > SOFT_SHARE(config->timeouts.session_ms);
-	if (s->winding || s->shard->draining || spent || late)
-		return false;
-	struct work *w = operator_work_at(s->op, &s->hop);
-	if (!w || guard_is_exempt(s->shard->guard, w->domain))
-		return false;
-	s->hop = w->hop;
-	begin_visit(s, w);
-	return true;
-}
-
-static void advance(struct session *s)
-{
-	bool waits = false;
-	while (!waits && !s->closing && s->visiting) {
-		struct ask *a = NULL;
-		outcome_settle(s, false);
-		if (guard_is_exempt(s->shard->guard, s->visit.work->domain)) {
-			session_stop(s, REASON_EXEMPT);
-			return;
-		}
-		switch (visit_next(&s->visit, &a)) {
-		case VISIT_TARGET:
-			if (!ask_is_wanted(a))
-				drop_unwanted(s, a);
-			else if (a->address.utf8 && !s->offered.smtputf8)
-				outcome_not_offered(
-					s, a, s->said_helo ? REASON_PROTOCOL_ERROR : REASON_SMTPUTF8_UNSUPPORTED);
-			else
-				waits = !name(s, a);
-			break;
-		case VISIT_RANDOM: waits = !name(s, NULL); break;
-		case VISIT_WAIT: waits = true; break;
-		case VISIT_OVER:
-			outcome_visit_over(s);
-			if (!next_visit(s)) {
-				(void)dlg_on(&s->dlg, DLG_STOP);
-				say_quit(s);
-				return;
-			}
-			break;
-		}
-	}
-	bool nothing_said = waits && !s->dlg.owed; /* memory ran out: no reply will come to go on with */
-	if (!s->closing && (nothing_said || (s->out.lines.len && conn_send(s->conn, &s->out))))
-		session_stop(s, REASON_TEMPORARY_FAILURE);
 }
 
 /* ---- the connection's events ---- */
@@ -422,20 +71,15 @@ static void not_connected(struct session *s, int errnum)
 	session_close(s);
 }
 
-static void on_reply_due(struct deadline *d)
+static void on_connect_due(struct deadline *d)
 {
-	struct session *s = (struct session *)((char *)d - offsetof(struct session, reply_due));
-	if (!s->connected) {
-		not_connected(s, ETIMEDOUT);
-		return;
-	}
-	on_event(s, DLG_SILENT, REASON_TIMEOUT);
+	not_connected((struct session *)((char *)d - offsetof(struct session, reply_due)), ETIMEDOUT);
 }
 
 static void on_session_due(struct deadline *d)
 {
 	struct session *s = (struct session *)((char *)d - offsetof(struct session, session_due));
-	on_event(s, DLG_SILENT, REASON_TIMEOUT);
+	conversation_event(s, DLG_SILENT, REASON_TIMEOUT);
 }
 
 static void on_connected(void *ctx)
@@ -444,7 +88,7 @@ static void on_connected(void *ctx)
 	s->connected = true;
 	struct ip source = conn_source(s->conn);
 	ip_text(&source, s->source_ip);
-	expect_reply(s);
+	conversation_expect_reply(s);
 }
 
 static void on_bytes(void *ctx, const uint8_t *bytes, size_t n)
@@ -461,12 +105,12 @@ static void on_bytes(void *ctx, const uint8_t *bytes, size_t n)
 			break;
 		heard = true;
 		if (err)
-			on_event(s, DLG_QUARREL, REASON_PROTOCOL_ERROR);
+			conversation_event(s, DLG_QUARREL, REASON_PROTOCOL_ERROR);
 		else
-			on_reply(s, &reply);
+			conversation_reply(s, &reply);
 	}
 	if (heard)
-		expect_reply(s);
+		conversation_expect_reply(s);
 }
 
 static void on_closed(void *ctx, int errnum)
@@ -479,7 +123,7 @@ static void on_closed(void *ctx, int errnum)
 		return;
 	}
 	bool early = s->dlg.state == DLG_BANNER || s->dlg.state == DLG_EHLO || s->dlg.state == DLG_HELO;
-	on_event(s, DLG_LOST, early ? REASON_NO_CONNECTION : REASON_TEMPORARY_FAILURE);
+	conversation_event(s, DLG_LOST, early ? REASON_NO_CONNECTION : REASON_TEMPORARY_FAILURE);
 }
 
 /* ---- beginning and ending ---- */
@@ -492,7 +136,7 @@ static err_t connect_session(struct session *s, const char *domain)
 	const struct ip *source = s->hop.source->any ? NULL : &s->hop.source->ip;
 	if (!guard_may_contact(s->shard->guard, &s->hop.ip) || guard_is_exempt(s->shard->guard, domain))
 		return ERR_DENIED;
-	err_t err = deadline_arm(s->shard->loop, &s->reply_due, config->timeouts.connect_ms, on_reply_due);
+	err_t err = deadline_arm(s->shard->loop, &s->reply_due, config->timeouts.connect_ms, on_connect_due);
 	if (!err)
 		err = deadline_arm(s->shard->loop, &s->session_due, config->timeouts.session_ms, on_session_due);
 	return err ? err : conn_open(s->shard->loop, source, &s->hop.ip, config->probe_port, &EVENTS, s, &s->conn);
@@ -520,8 +164,7 @@ err_t session_open(struct shard *shard, struct mail_operator *op, struct work *w
 	s->hop = w->hop;
 	s->begun_ms = clock_mono_ms();
 	s->id = ((uint64_t)shard->index << 48) | ++shard->last_session;
-	s->lockstep =
-		w->lockstep || store_host_lockstep_until(engine_store(shard->engine), w->hop.host) > clock_wall_ms();
+	s->lockstep = host_is_lockstep(shard, w->hop.host);
 	dlg_init(&s->dlg);
 	err_t err = reply_parser_new(&s->parser);
 	if (!err)
@@ -537,7 +180,7 @@ err_t session_open(struct shard *shard, struct mail_operator *op, struct work *w
 	shard->session_count++;
 	TAILQ_INSERT_TAIL(&shard->sessions, s, link);
 	stat_add(STAT_SESSIONS_OPEN, 1);
-	begin_visit(s, w);
+	conversation_begin_visit(s, w);
 	if (err)
 		not_begun(s, err);
 	else
@@ -555,9 +198,7 @@ void session_stop(struct session *s, enum reason reason)
 		session_close(s);
 		return;
 	}
-	conn_unsend(s->conn);
-	buf_reset(&s->out.lines);
-	on_event(s, DLG_STOP, reason);
+	conversation_event(s, DLG_STOP, reason);
 }
 
 void session_exempt(struct session *s, bool (*covers)(void *ctx, const char *domain), void *ctx)

@@ -43,6 +43,10 @@ struct session {
  * session's. */
 MUST_CHECK err_t session_open(struct shard *, struct mail_operator *, struct work *);
 
+/* Says QUIT, then waits shortly for the server to close first. */
+void session_quit(struct session *);
+/* Ends at once, without a word. */
+void session_close(struct session *);
 /* An exemption of this domain came into force: if the session talks about it, it says nothing more but QUIT. */
 void session_exempt(struct session *, bool (*covers)(void *ctx, const char *domain), void *ctx);
 /* Some callers went away: drops what nobody wants, ends when nothing is left. */

@@ -14,6 +14,8 @@ TAILQ_HEAD(domains, domain);
 struct session;
 TAILQ_HEAD(sessions, session);
 TAILQ_HEAD(operators, mail_operator);
+struct host;
+TAILQ_HEAD(hosts, host);
 
 struct shard {
 	struct engine *engine;
@@ -35,6 +37,9 @@ struct shard {
 	struct mail look;
 	bool look_due;
 	struct work *works; /* by key */
+	struct host *hosts; /* by name; what is known of them beside the store */
+	struct hosts hosts_by_age;
+	unsigned host_count;
 	struct sessions sessions;
 	unsigned session_count, session_max;
 	uint64_t last_session;

@@ -49,7 +49,6 @@ struct work {
 	struct mail_operator *op;
 	struct asks waiting;
 	unsigned serving;	       /* visits that are at it */
-	bool lockstep;		       /* pipelining was spoiled at its host */
 	unsigned waiting_count, count; /* count: all asks, also those of visits */
 	struct ask *asks;	       /* by local part */
 	struct hop hop;

@@ -13,6 +13,8 @@ const open = new Set();
 export class Scenario {
 	/** `config`: the daemon's keys beside those that Rcptd sets. startDaemon false: start it with scenario.rcptd.start(). */
 	static async start(description, config = {}, { startDaemon = true } = {}) {
+		// node:test starts the first test while the module is still being read: the description is complete only after.
+		await new Promise(setImmediate);
 		const s = new Scenario();
 		s.folder = scenarioFolder();
 		open.add(s);

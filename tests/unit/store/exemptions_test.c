@@ -7,7 +7,7 @@
 
 struct page {
 	size_t n, stop; /* stop: after that many; 0 never */
-	char domain[32][DOMAIN_TEXT_MAX], position[KEY_TOKEN_MAX];
+	char domain[32][DOMAIN_SIZE], position[KEY_TOKEN_MAX];
 };
 
 static bool turn(void *ctx, const struct exemption *x, const char *position)
@@ -105,7 +105,7 @@ static void what_is_no_exemption_is_refused_at_once(void **state)
 	assert_int_equal(store_exemption_create(p->store, &x, p->loop, noted, p), ERR_INVALID);
 	x.by[EXEMPTION_BY_MAX] = 0;
 	memset(x.note, 'y', EXEMPTION_NOTE_MAX);
-	char longest[DOMAIN_TEXT_MAX];
+	char longest[DOMAIN_SIZE];
 	memset(longest, 'a', sizeof longest);
 	for (size_t i = 63; i < 253; i += 64)
 		longest[i] = '.';

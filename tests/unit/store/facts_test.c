@@ -12,13 +12,13 @@ static struct route *a_route(int64_t expires_ms)
 	r->learned_ms = NOW_MS - 5;
 	r->expires_ms = expires_ms;
 	r->host_count = 2;
-	snprintf(r->host[0].name, DOMAIN_TEXT_MAX, "mx1.example.com");
+	snprintf(r->host[0].name, DOMAIN_SIZE, "mx1.example.com");
 	r->host[0].preference = 10;
 	r->host[0].status = ROUTE_FOUND;
 	r->host[0].address_count = 2;
 	assert_true(ip_parse("2001:db8::1", &r->host[0].address[0]));
 	assert_true(ip_parse("192.0.2.7", &r->host[0].address[1]));
-	snprintf(r->host[1].name, DOMAIN_TEXT_MAX, "mx2.example.com");
+	snprintf(r->host[1].name, DOMAIN_SIZE, "mx2.example.com");
 	r->host[1].preference = 65535;
 	r->host[1].status = ROUTE_FAILURE;
 	return r;

@@ -1,0 +1,9 @@
+#pragma once
+/* What is remembered of a mail host itself: in memory at once, in the store for later. Private to server/probe; on the
+ * shard's thread. */
+#include "server/probe/shard.h"
+
+/* Do commands go one by one there, because it spoiled them in a pipeline? */
+bool host_is_lockstep(struct shard *, const char *name);
+void host_spoils_pipelining(struct shard *, const char *name);
+void host_free_all(struct shard *);
