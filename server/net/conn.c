@@ -207,11 +207,6 @@ void conn_unsend(struct conn *c)
 	c->out.len = end ? (size_t)(end + 1 - c->out.data) : 0;
 }
 
-bool conn_is_sending(const struct conn *c)
-{
-	return c->out.len > 0;
-}
-
 struct ip conn_source(const struct conn *c)
 {
 	return c->source;

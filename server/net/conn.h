@@ -28,6 +28,5 @@ MUST_CHECK err_t conn_open(struct loop *, const struct ip *source, const struct 
 MUST_CHECK err_t conn_send(struct conn *, struct commands *);
 /* Takes back what was not yet handed to the kernel, but for the rest of a line begun. */
 void conn_unsend(struct conn *);
-bool conn_is_sending(const struct conn *);  /* is something still to be handed to the kernel? */
 struct ip conn_source(const struct conn *); /* our address of it, once connected */
 void conn_close(struct conn *);		    /* NULL is fine */
