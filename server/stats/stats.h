@@ -16,7 +16,7 @@ enum stat {
 	STAT_PERMITS,		   /* gauge: connections granted to destination addresses */
 	STAT_CALLS_OPEN,	   /* gauge */
 	STATS_SIMPLE,
-	/* followed by one counter per reason and one per phase: stat_reason(), stat_phase() */
+	/* beside these one counter per reason and one per phase: stat_answers_by_reason(), stat_answers_by_phase() */
 };
 
 #define STAT_REASONS_MAX 64
