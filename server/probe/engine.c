@@ -131,7 +131,7 @@ void engine_submit(struct engine *e, unsigned shard, struct target *t)
 	}
 	if (answer_from_store(e, t))
 		return;
-	stat_add(STAT_CACHE_MISSES, 1);
+	t->missed = true;
 	t->to = engine_home(e, t->address.domain);
 	loop_send(t->to->loop, &t->mail, come_to_home);
 }

@@ -68,6 +68,8 @@ void target_answer(struct target *t, const struct answer *answer)
 		stat_add_answer(answer->reason, answer->evidence.phase);
 	if (answer->from_cache)
 		stat_add(STAT_CACHE_HITS, 1);
+	else if (t->missed)
+		stat_add(STAT_CACHE_MISSES, 1);
 	stat_add(STAT_ADDRESSES_WAITING, -1);
 	plan_unref(t->plan);
 	t->plan = NULL;

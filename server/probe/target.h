@@ -35,6 +35,7 @@ struct target {
 	uint64_t id; /* the caller's */
 	/* Facts and verdicts learned before this (wall clock) do not count. INT64_MIN: all that are valid count. */
 	int64_t not_before_ms;
+	bool missed;	       /* no remembered verdict; a remembered route or fact may still answer */
 	struct answer *answer; /* set when it is answered; target_free() frees it */
 };
 TAILQ_HEAD(targets, target);

@@ -424,6 +424,7 @@ row("an IPv6 address beside an IPv4 one and no IPv6 source: the IPv4 one", "both
 			const mark = await s.world.mark();
 			const results = await s.client.verify(domains.map((domain) => `${local}@${domain}`));
 			assert.deepEqual(words(results.list), domains.map(() => "DELIVERABLE ACCEPTED"));
+			await s.client.committed();
 			const record = await s.world.settled(mark);
 			return Object.fromEntries(record.hosts().map((host) => [host.replace(/^[^.]*\./, ""), host.slice(0, 3)]));
 		};

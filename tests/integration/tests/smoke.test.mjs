@@ -8,6 +8,7 @@ test("one address through every floor", async () => {
 	d.mail("smoke.test", ["zq-ada"]);
 	const s = await Scenario.start(d);
 	assertVerdict(await s.client.verifyOne("zq-ada@smoke.test"), "DELIVERABLE", "ACCEPTED");
+	await s.client.committed();
 	const results = await s.client.verify(["zq-ada@smoke.test", "zq-nobody@smoke.test"]);
 	assertVerdict(results.get("zq-nobody@smoke.test"), "UNDELIVERABLE", "MAILBOX_UNKNOWN");
 	assert.equal(results.get("zq-ada@smoke.test").from_cache, true);
