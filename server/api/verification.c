@@ -167,9 +167,13 @@ static err_t send_batch(struct verify_call *c, unsigned n)
 	return err;
 }
 
+static void flush(struct verify_call *c);
+
 static void on_flush(struct deadline *d)
 {
 	struct verify_call *c = (struct verify_call *)((char *)d - offsetof(struct verify_call, flush));
+	if (!c->finished)
+		flush(c); /* progress() alone would only arm the deadline again */
 	progress(c);
 }
 

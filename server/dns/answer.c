@@ -17,7 +17,7 @@ struct message {
 
 struct name {
 	char text[DOMAIN_SIZE]; /* lower case; '?' for each odd byte */
-	bool odd;		    /* has bytes that no host name has */
+	bool odd;		/* has bytes that no host name has */
 };
 
 struct record {

@@ -29,7 +29,7 @@ enum answer_kind {
 
 struct answer_mx {
 	uint16_t preference;
-	bool usable;		    /* false: an IP literal, or bytes that no host name has ('?' stands for each) */
+	bool usable;		/* false: an IP literal, or bytes that no host name has ('?' stands for each) */
 	char name[DOMAIN_SIZE]; /* lower case, no trailing dot */
 };
 
