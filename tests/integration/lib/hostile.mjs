@@ -94,7 +94,7 @@ export function message(query, { id = query.id, flags = 0x8580, question = query
 	return Buffer.concat([u16(id, flags, questions, answerCount, 0, 0), question, ...answers]);
 }
 
-/** A DNS server on one port for UDP and TCP: answer(query, "udp"|"tcp") gives a Buffer, a list of them, or null for silence. */
+/** A DNS server on one port for UDP and TCP: answer(query, "udp"|"tcp") gives a Buffer, a list of them, or null for silence; for UDP also a promise of it. */
 export async function dnsServer(answer, address = "127.0.0.1") {
 	const tcp = await new Promise((resolve, reject) => {
 		const server = net.createServer((socket) => {
@@ -115,8 +115,8 @@ export async function dnsServer(answer, address = "127.0.0.1") {
 	});
 	const { port } = tcp.address();
 	const udp = dgram.createSocket("udp4");
-	udp.on("error", () => {}).on("message", (bytes, peer) => {
-		const said = answer(readQuery(bytes), "udp");
+	udp.on("error", () => {}).on("message", async (bytes, peer) => {
+		const said = await answer(readQuery(bytes), "udp");
 		for (const one of [said].flat().filter((part) => part !== null && part !== undefined)) udp.send(one, peer.port, peer.address);
 	});
 	await new Promise((resolve) => udp.bind(port, address, resolve));
