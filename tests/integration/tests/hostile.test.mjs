@@ -1,6 +1,7 @@
 // Any bytes from a mail server or a DNS server: one verdict for each address, never a crash, never a heap that grows.
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import net from "node:net";
 import { TYPE, dnsServer, encodeName, message, mxData, rawServer, record, seeded, wrongAt } from "../lib/hostile.mjs";
 import { Scenario, assertOnlyTheEight, assertVerdict, test } from "../lib/scenario.mjs";
 import { Description, loopback } from "../lib/world.mjs";
@@ -294,5 +295,45 @@ test("TCP connections that the DNS server closes are no failure of other names",
 	} finally {
 		dns.close();
 	}
+	await s.close();
+});
+
+// ---- gRPC
+
+test("any bytes from a client", { timeout: 60000 }, async () => {
+	const d = new Description();
+	d.mail("sound.test", ["zq-ho-ada"]);
+	const s = await Scenario.start(d, CONFIG);
+	const before = memory(s);
+	const random = seeded(99);
+	const socket = s.rcptd.config.listen.grpc.slice("unix:".length);
+	const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", "latin1");
+	for (let i = 0; i < 150; i++) {
+		await new Promise((resolve) => {
+			const peer = net.connect(socket).on("error", () => {}).on("close", resolve);
+			if (i % 3) peer.write(preface);
+			peer.write(random.bytes(1 + random(3000)));
+			if (i % 5) peer.end();
+			setTimeout(() => peer.destroy(), 30);
+		});
+	}
+	const { verification, domains, exemptions, stats, healthService } = s.client;
+	const raw = (bytes) => bytes;
+	for (const service of [verification, domains, exemptions, stats, healthService]) {
+		for (const { path: method } of Object.values(Object.getPrototypeOf(service).constructor.service)) {
+			for (let i = 0; i < 30; i++) {
+				const bytes = random.bytes([0, 1, 8, 60, 4000][i % 5]);
+				await new Promise((resolve) => {
+					const call = service.makeBidiStreamRequest(method, raw, raw, { deadline: Date.now() + 10000 });
+					call.on("data", () => i % 2 && call.cancel()).on("error", () => {}).on("status", resolve);
+					call.write(bytes);
+					if (i % 3) call.end();
+					else setTimeout(() => call.cancel(), 20);
+				});
+			}
+		}
+	}
+	assert.ok(memory(s) < before + (/asan/.test(process.env.RCPTD_BIN ?? "") ? 256 : 48), `${before} MB before, ${memory(s)} MB after`);
+	await assertAlive(s);
 	await s.close();
 });
