@@ -392,6 +392,8 @@ static err_t shard_init(struct shard *s, struct engine *e, unsigned index)
 	err_t err = loop_new(&s->loop);
 	if (!err)
 		err = resolver_new(s->loop, &options, &s->resolver);
+	if (!err && e->config->tls != CONFIG_TLS_NEVER)
+		err = tls_new(&s->tls);
 	if (!err)
 		err = guard_new(e->config->allow_networks, e->config->n_allow_networks, &s->guard);
 	if (!err)
@@ -470,6 +472,7 @@ void engine_free(struct engine *e)
 		host_free_all(s);
 		resolver_free(s->resolver);
 		guard_free(s->guard);
+		tls_free(s->tls);
 		if (s->loop)
 			deadline_disarm(s->loop, &s->retry);
 	}

@@ -10,7 +10,8 @@
 
 struct session {
 	TAILQ_ENTRY(session) link; /* in shard->sessions */
-	struct mail end;
+	struct mail end, go_on;
+	bool go_on_due;
 	struct shard *shard;
 	struct mail_operator *op;
 	uint64_t id; /* for the log */
@@ -23,7 +24,9 @@ struct session {
 	struct deadline reply_due, session_due;
 	int64_t begun_ms;
 	struct ehlo offered;
-	bool said_helo; /* EHLO was refused */
+	bool asked_tls;	     /* STARTTLS was said */
+	bool said_helo;	     /* EHLO was refused */
+	struct tls_info tls; /* version "": in clear */
 	bool connected;
 	bool lockstep; /* pipelining was spoiled here before */
 	bool piped;    /* commands were in flight together */
@@ -31,7 +34,8 @@ struct session {
 	bool closing;  /* session_close() was called */
 	/* of the transaction */
 	unsigned rcpts, heard; /* named; answered by anything but "too many" */
-	bool utf8, full;
+	bool utf8;
+	bool full; /* no further recipient goes into it */
 	/* of the session, over its visits */
 	unsigned unknown_used, unknown_targets;
 	bool visiting;

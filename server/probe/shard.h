@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "server/dns/resolver.h"
+#include "server/net/tls.h"
 #include "server/probe/operator.h"
 #include "server/probe/work.h"
 
@@ -24,6 +25,7 @@ struct shard {
 	pthread_t thread;
 	struct resolver *resolver;
 	struct guard *guard;
+	struct tls *tls; /* NULL: probe.tls is never */
 
 	/* home */
 	struct domain *domains; /* by name */

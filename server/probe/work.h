@@ -36,6 +36,7 @@ struct ask {
 	bool said;	       /* a RCPT for it was ever sent */
 	uint16_t attempts;     /* conversations begun */
 	bool hosts_differ;     /* hosts failed for different reasons */
+	bool outlived;	       /* its session: `answer` is of an earlier one */
 	struct rcpt_answer answer;
 	struct answer *best; /* evidence of its answer, or of the failed host that got furthest */
 };

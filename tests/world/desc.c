@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <idn2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +175,23 @@ void desc_free(struct desc *d)
 	HASH_CLEAR(hh, d->names);
 	arena_free(&d->arena);
 	free(d);
+}
+
+bool desc_a_labels(const char *name, char *ascii, size_t room)
+{
+	char *made = NULL;
+	bool fits = false;
+
+	for (const char *c = name; *c; c++) {
+		if ((unsigned char)*c < 128)
+			continue;
+		if (idn2_to_ascii_8z(name, &made, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+			return false;
+		fits = (size_t)snprintf(ascii, room, "%s", made) < room;
+		idn2_free(made);
+		return fits;
+	}
+	return false;
 }
 
 const struct name *desc_name(const struct desc *d, const char *name)

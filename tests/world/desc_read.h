@@ -15,6 +15,11 @@ void read_addresses(struct yml *, yaml_node_t *, struct addr **, size_t *n);
 void read_mailbox_replies(struct yml *, yaml_node_t *, void *mailboxes);
 void read_domains(struct yml *, yaml_node_t *, void *unused);
 void read_names(struct yml *, yaml_node_t *, void *unused);
+/* desc_fault.c: the keys of a fault, a list of them, and those of traits. */
+extern const struct yml_field FAULT_FIELD[], TRAIT_FIELD[];
+void read_faults(struct yml *, yaml_node_t *, void *host);
+void check_fault(struct yml *, const yaml_node_t *at, const struct fault *);
+void check_traits(struct yml *, const yaml_node_t *at, const struct traits *);
 void read_hosts(struct yml *, yaml_node_t *, void *unused);
 /* One of the words of a list ended by NULL; its place. */
 int read_word(struct yml *, yaml_node_t *, const char *const *words);

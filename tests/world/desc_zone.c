@@ -34,8 +34,14 @@ int read_word(struct yml *y, yaml_node_t *node, const char *const *words)
 const char *read_domain(struct yml *y, yaml_node_t *node)
 {
 	const char *text = yml_scalar(y, node);
-	size_t n = strlen(text), label = 0;
-	char *name = arena_text(y->arena, text, n);
+	char ascii[256];
+	size_t n, label = 0;
+	char *name;
+
+	if (desc_a_labels(text, ascii, sizeof ascii))
+		text = ascii;
+	n = strlen(text);
+	name = arena_text(y->arena, text, n);
 
 	if (n && name[n - 1] == '.')
 		name[--n] = '\0';
@@ -45,7 +51,7 @@ const char *read_domain(struct yml *y, yaml_node_t *node)
 			name[i] = (char)(c + 32);
 		label = c == '.' ? 0 : label + 1;
 		if (c <= ' ' || c >= 127 || label > 63 || (c == '.' && (!i || name[i - 1] == '.'))) {
-			yml_fail(y, node, "%s is no domain name (letters as A-labels, labels up to 63)", text);
+			yml_fail(y, node, "%s is no domain name (labels up to 63)", text);
 			return "";
 		}
 	}

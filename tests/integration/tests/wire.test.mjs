@@ -12,6 +12,7 @@ before(async () => {
 			defaults: { connections: 2, recipients: 10, unknown_per_session: 12 },
 			operators: {
 				"cap-connections.test": { connections: 3 }, "cap-one.test": { connections: 1 }, "cap-recipients.test": { recipients: 4 },
+				"cap-shared.test": { connections: 1 },
 				"cap-unknown.test": { unknown_per_session: 3, connections: 1 }, "many.test": { connections: 2 },
 			},
 		},
@@ -135,6 +136,22 @@ test("recipients of a transaction, controls included: then RSET", async () => {
 		assert.ok(each.every((n) => n > 0 && n <= 4), JSON.stringify(each));
 		assert.equal(record.lines({ conn, verb: "RSET" }).length, each.length - 1);
 	}
+});
+
+const SHARED = Array.from({ length: 6 }, (_, i) => `shared${i}.test`);
+d.host("mx.cap-shared.test", { latency_ms: 10 });
+for (const domain of SHARED) d.domain(domain, { mx: "mx.cap-shared.test", mailboxes: ["zq-known*"] });
+test("several domains at one host share a connection, never a transaction: RSET between them", async () => {
+	const { list, record } = await ask(SHARED.flatMap((domain) => known(2, domain)));
+	all(list, "DELIVERABLE", "ACCEPTED");
+	assert.equal(record.connects().length, 1);
+	const domains = [];
+	for (const line of record.lines()) {
+		if (line.verb === "MAIL") domains.push(new Set());
+		if (line.verb === "RCPT") domains.at(-1).add(/@([^>]*)>/.exec(line.arg)[1]);
+	}
+	assert.deepEqual(domains.map((of) => of.size), SHARED.map(() => 1));
+	assert.equal(record.lines({ verb: "RSET" }).length, SHARED.length - 1);
 });
 
 d.mail("cap-unknown.test", ["zq-known*"]);
