@@ -300,6 +300,28 @@ for (const phase of ["mail", "rcpt"]) {
 	});
 }
 
+test("other signals neither end it nor hurry its end", async () => {
+	const d = new Description();
+	d.mail("slow.test", ["zq-dm-*"], { latency_ms: 600, pipelining: false });
+	const s = await Scenario.start(d);
+	s.rcptd.child.kill("SIGUSR2");
+	s.rcptd.child.kill("SIGPIPE");
+	const stream = s.client.openStream();
+	stream.send(["zq-dm-one@slow.test"]);
+	stream.end();
+	await until("it has been asked", async () => (await s.world.record()).rcpts().length);
+	s.rcptd.child.kill("SIGTERM");
+	await until("it drains", () => /draining/.test(s.rcptd.log()));
+	for (let i = 0; i < 5; i++) {
+		s.rcptd.child.kill("SIGUSR2");
+		await sleep(20);
+	}
+	assert.deepEqual(await Promise.race([s.rcptd.child.ended, sleep(30000, "still running")]), { code: 0, signal: null });
+	assertVerdict((await stream.done)[0], "DELIVERABLE", "ACCEPTED");
+	for (const { conn } of (await s.world.record()).connects()) assert.equal((await s.world.record()).verbs({ conn }).at(-1), "QUIT");
+	await s.close();
+});
+
 test("clients that hold their calls open do not stop the drain for ever", { timeout: 90000 }, async () => {
 	const d = new Description();
 	d.mail("drain.test", ["zq-dm-*"]);
