@@ -50,6 +50,7 @@ struct work {
 	struct mail_operator *op;
 	struct asks waiting;
 	unsigned serving;	       /* visits that are at it */
+	unsigned asking;	       /* permits for it */
 	unsigned waiting_count, count; /* count: all asks, also those of visits */
 	struct ask *asks;	       /* by local part */
 	struct hop hop;

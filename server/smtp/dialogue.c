@@ -149,11 +149,3 @@ err_t dlg_say_quit(struct dialogue *d, struct commands *out)
 	d->state = DLG_QUIT;
 	return command_put(out, SMTP_QUIT, NULL, false);
 }
-
-unsigned dlg_rcpts_owed(const struct dialogue *d)
-{
-	unsigned n = 0;
-	for (unsigned i = 0; i < d->owed; i++)
-		n += d->ring[(d->first + i) % DLG_OWED_MAX].state == DLG_RCPT;
-	return n;
-}
