@@ -234,7 +234,7 @@ static void on_row(int end, void *ctx)
 		push_row(in);
 	} else {
 		choose_column(in);
-		in->header_read = true;
+		in->header_read = !in->failed;
 	}
 	in->field = 0;
 }
