@@ -1,6 +1,6 @@
 #pragma once
 /* What is queued or being committed, as reads must see it: the newest put of each key and the deletions, each until its
- * round has ended, well or not. Nothing here is locked: the writer's mutex guards all of it. Puts lie in their ops,
+ * round has ended, well or not. Nothing here is locked: the writer's queued_mu guards all of it. Puts lie in their ops,
  * whose bytes bound them (the queue's limit and one group); entries of deletions are malloc'ed and shared by all that
  * delete the same. Out of memory an entry is left out, and reads see the last commit. */
 #include <stdbool.h>

@@ -53,13 +53,17 @@ static void end_on_loop(struct mail *m)
 	op->end(op);
 }
 
-/* Under the writer's mutex. */
+/* With mu held if others queue too: the order here is the queue's. */
 static void enter(struct writer *w, struct op *op)
 {
+	if (!op->put && !op->deletion)
+		return;
+	pthread_mutex_lock(&w->queued_mu);
 	if (op->put)
 		queued_put_enter(&w->queued, op->put);
 	if (op->deletion)
 		op->deletion = queued_deletion_enter(&w->queued, op->deletion);
+	pthread_mutex_unlock(&w->queued_mu);
 }
 
 /* After the commit, for else a read in between would find neither; in the order of queueing, for a put that outlived a
@@ -68,12 +72,12 @@ static void leave(struct writer *w, struct op *op)
 {
 	if (!op->put && !op->deletion)
 		return;
-	pthread_mutex_lock(&w->mu);
+	pthread_mutex_lock(&w->queued_mu);
 	if (op->put)
 		queued_put_leave(&w->queued, op->put);
 	if (op->deletion)
 		queued_deletion_leave(&w->queued, op->deletion);
-	pthread_mutex_unlock(&w->mu);
+	pthread_mutex_unlock(&w->queued_mu);
 	op->deletion = NULL;
 }
 
@@ -260,6 +264,7 @@ err_t writer_start(struct store *s)
 	STAILQ_INSERT_TAIL(&w->queue, purge, link);
 	w->queued_bytes = purge->bytes;
 	pthread_mutex_init(&w->mu, NULL);
+	pthread_mutex_init(&w->queued_mu, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->wake, &attr);
@@ -268,6 +273,7 @@ err_t writer_start(struct store *s)
 		purge_free(purge);
 		pthread_cond_destroy(&w->wake);
 		pthread_mutex_destroy(&w->mu);
+		pthread_mutex_destroy(&w->queued_mu);
 		return ERR_NOMEM;
 	}
 	w->started = true;
@@ -286,6 +292,7 @@ void writer_stop(struct store *s)
 	pthread_join(w->thread, NULL);
 	pthread_cond_destroy(&w->wake);
 	pthread_mutex_destroy(&w->mu);
+	pthread_mutex_destroy(&w->queued_mu);
 }
 
 void writer_add(struct store *s, struct op *op)
@@ -309,9 +316,7 @@ void writer_add(struct store *s, struct op *op)
 void writer_add_own(struct store *s, struct op *op)
 {
 	struct writer *w = &s->writer;
-	pthread_mutex_lock(&w->mu);
 	enter(w, op);
-	pthread_mutex_unlock(&w->mu);
 	STAILQ_INSERT_TAIL(&w->pending, op, link);
 }
 
@@ -321,12 +326,12 @@ enum queued_answer writer_find(
 	struct writer *w = &s->writer;
 	const struct queued_put *p = NULL;
 	unsigned hash = queued_hash(k);
-	pthread_mutex_lock(&w->mu);
+	pthread_mutex_lock(&w->queued_mu);
 	enum queued_answer a = queued_find(&w->queued, table, k, hash, domain_len, &p);
 	if (a == QUEUED_PUT) {
 		memcpy(value, p->value, p->n);
 		*n = p->n;
 	}
-	pthread_mutex_unlock(&w->mu);
+	pthread_mutex_unlock(&w->queued_mu);
 	return a;
 }

@@ -54,11 +54,12 @@ STAILQ_HEAD(ops, op);
 struct writer {
 	pthread_t thread;
 	bool started;
-	pthread_mutex_t mu; /* guards queue, queued_bytes, queued, stopping; held for a few instructions */
+	pthread_mutex_t mu; /* guards queue, queued_bytes, stopping; held for a few instructions */
 	pthread_cond_t wake;
 	struct ops queue;
 	size_t queued_bytes;
-	struct queued queued; /* these and what is being committed */
+	pthread_mutex_t queued_mu; /* guards queued; taken after mu, so that reads need not wait for take() */
+	struct queued queued;	   /* these and what is being committed */
 	bool stopping;
 
 	/* the writer thread's own */

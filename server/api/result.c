@@ -60,6 +60,17 @@ Google__Protobuf__Duration *result_duration(Google__Protobuf__Duration *d, int64
 	return d;
 }
 
+static void fill_tls(Rcptd__V1__TlsSession *m, const struct tls_info *tls)
+{
+	rcptd__v1__tls_session__init(m);
+	m->version = (char *)tls->version;
+	m->cipher = (char *)tls->cipher;
+	m->resumed = tls->resumed;
+	m->certificate_sha256 = (char *)tls->certificate_sha256;
+	m->certificate_subject.data = (uint8_t *)tls->certificate_subject;
+	m->certificate_subject.len = strlen(tls->certificate_subject);
+}
+
 static void fill_evidence(struct result *r, const struct evidence *e)
 {
 	Rcptd__V1__Evidence *m = &r->evidence;
@@ -77,6 +88,10 @@ static void fill_evidence(struct result *r, const struct evidence *e)
 	m->postmaster_control = outcome(e->postmaster);
 	m->attempt = e->attempt;
 	m->contact_begun = e->contact_begun;
+	if (*e->tls.version) {
+		fill_tls(&r->tls, &e->tls);
+		m->tls = &r->tls;
+	}
 	if (e->time_ms)
 		m->time = result_time(&r->time, e->time_ms);
 }

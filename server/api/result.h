@@ -10,6 +10,7 @@
 struct result {
 	Rcptd__V1__Result message;
 	Rcptd__V1__Evidence evidence;
+	Rcptd__V1__TlsSession tls;
 	Google__Protobuf__Timestamp time;
 	Google__Protobuf__Duration age, retry_after;
 	struct hints hints;

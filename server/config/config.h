@@ -40,6 +40,12 @@ struct config_courtesy {
 	unsigned unknown_per_session; /* refused recipients in one session */
 };
 
+enum config_tls {
+	CONFIG_TLS_OPPORTUNISTIC, /* STARTTLS wherever it is offered; in clear where it fails */
+	CONFIG_TLS_WHEN_REQUIRED, /* only where the server demands it */
+	CONFIG_TLS_NEVER,
+};
+
 struct config {
 	/* listen.grpc, as gRPC takes it: "127.0.0.1:50051", "[::1]:50051" or "unix:/path"; always local */
 	char listen_grpc[CONFIG_LISTEN_MAX];
@@ -57,7 +63,11 @@ struct config {
 	struct ip_net allow_networks[CONFIG_NETWORKS];
 	size_t n_allow_networks;
 	unsigned shards;
+	enum config_tls tls;
 
+	struct {
+		unsigned connections; /* at once, over all operators */
+	} ip;			      /* what one destination address (a /64 of IPv6) gets */
 	struct config_courtesy defaults;
 	struct config_courtesy operators[CONFIG_OPERATORS];
 	size_t n_operators;

@@ -207,6 +207,23 @@ static const char *set_network(const struct key *key, const struct scalar *s, vo
 	return ip_net_parse(s->text, field) ? NULL : "not a network";
 }
 
+static const char *set_tls(const struct key *key, const struct scalar *s, void *field)
+{
+	static const char *const POLICIES[] = {
+		[CONFIG_TLS_OPPORTUNISTIC] = "opportunistic",
+		[CONFIG_TLS_WHEN_REQUIRED] = "when-required",
+		[CONFIG_TLS_NEVER] = "never",
+	};
+	(void)key;
+	for (int i = CONFIG_TLS_OPPORTUNISTIC; i <= CONFIG_TLS_NEVER; i++) {
+		if (strcmp(s->text, POLICIES[i]) == 0) {
+			*(enum config_tls *)field = (enum config_tls)i;
+			return NULL;
+		}
+	}
+	return "no policy for TLS";
+}
+
 static const char *set_level(const struct key *key, const struct scalar *s, void *field)
 {
 	static const char *const LEVELS[] = { "debug", "info", "warn", "error" };
@@ -249,10 +266,12 @@ const struct key CONFIG_KEYS[] = {
 	TEXT("probe.mail_from", set_mailbox, IN(mail_from), true, "an email address, for MAIL FROM"),
 	TEXT("probe.allow_networks.[]", set_network, 0, false,
 		"a network such as 127.0.0.0/8 or 2001:db8::/32, no bit set behind the prefix"),
+	TEXT("probe.tls", set_tls, IN(tls), false, "opportunistic, when-required or never"),
 	NUMBER("probe.shards", IN(shards), 1, CONFIG_SHARDS),
 	NUMBER("courtesy.defaults.connections", IN(defaults.connections), 1, 100),
 	NUMBER("courtesy.defaults.recipients", IN(defaults.recipients), 1, 100),
 	NUMBER("courtesy.defaults.unknown_per_session", IN(defaults.unknown_per_session), 2, 100),
+	NUMBER("courtesy.ip.connections", IN(ip.connections), 1, 1000),
 	NUMBER("courtesy.operators.*.connections", IN_COURTESY(connections), 1, 100),
 	NUMBER("courtesy.operators.*.recipients", IN_COURTESY(recipients), 1, 100),
 	NUMBER("courtesy.operators.*.unknown_per_session", IN_COURTESY(unknown_per_session), 2, 100),

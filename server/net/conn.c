@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,7 +12,7 @@
 #define READ_BYTES 4096
 #define READS_A_TURN 4 /* then others have their turn */
 
-enum conn_state { CONN_OPENING, CONN_OPEN, CONN_GONE, CONN_CLOSED };
+enum conn_state { CONN_OPENING, CONN_OPEN, CONN_SHAKING, CONN_GONE, CONN_CLOSED };
 
 struct conn {
 	struct loop *loop;
@@ -21,21 +22,21 @@ struct conn {
 	int fd;
 	struct watch *watch;
 	struct ip source;
+	SSL *ssl;	       /* NULL: in clear */
+	struct tls_info *info; /* of the handshake */
+	size_t pinned;	       /* bytes of out that TLS has begun to write and must be given again */
+	bool read_wants_write; /* TLS has to write before it can read on */
 	struct buf out;
 	size_t begun; /* bytes of out's first line that the kernel has had already, 0 between lines */
-	bool flush_due;
-	struct mail flush, end;
+	bool shake_due;
+	struct mail first_shake, end;
 };
-
-static struct conn *of_flush(struct mail *m)
-{
-	return (struct conn *)((char *)m - offsetof(struct conn, flush));
-}
 
 static void free_conn(struct mail *m)
 {
 	struct conn *c = (struct conn *)((char *)m - offsetof(struct conn, end));
 	buf_free(&c->out);
+	free(c->info);
 	free(c);
 }
 
@@ -48,7 +49,8 @@ static void gone(struct conn *c, int errnum)
 
 static void want(struct conn *c)
 {
-	watch_want(c->watch, c->state == CONN_OPENING ? WATCH_WRITE : WATCH_READ | (c->out.len ? WATCH_WRITE : 0));
+	bool write = c->out.len || c->read_wants_write;
+	watch_want(c->watch, c->state == CONN_OPENING ? WATCH_WRITE : WATCH_READ | (write ? WATCH_WRITE : 0));
 }
 
 /* After n bytes of out went: how far into a line is the kernel now? */
@@ -61,10 +63,45 @@ static void note_sent(struct conn *c, size_t n)
 		buf_free(&c->out); /* buffers only while used */
 }
 
+/* As send(): bytes taken, or -1 with errno. */
+static ssize_t put(struct conn *c)
+{
+	if (!c->ssl)
+		return send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+	ERR_clear_error();
+	size_t n = 0;
+	if (SSL_write_ex(c->ssl, c->out.data, c->out.len, &n) == 1) {
+		c->pinned = 0;
+		return (ssize_t)n;
+	}
+	c->pinned = c->out.len;
+	int why = SSL_get_error(c->ssl, 0);
+	errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : EPIPE;
+	return -1;
+}
+
+/* As recv(): bytes, 0 at the end, or -1 with errno. */
+static ssize_t get(struct conn *c, uint8_t *bytes, size_t room)
+{
+	if (!c->ssl)
+		return recv(c->fd, bytes, room, 0);
+	ERR_clear_error();
+	size_t n = 0;
+	int done = SSL_read_ex(c->ssl, bytes, room, &n);
+	if (done == 1)
+		return (ssize_t)n;
+	int why = SSL_get_error(c->ssl, done);
+	c->read_wants_write = why == SSL_ERROR_WANT_WRITE;
+	if (why == SSL_ERROR_ZERO_RETURN)
+		return 0;
+	errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : EPROTO;
+	return -1;
+}
+
 static void flush(struct conn *c)
 {
 	while (c->state == CONN_OPEN && c->out.len) {
-		ssize_t n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+		ssize_t n = put(c);
 		if (n > 0) {
 			note_sent(c, (size_t)n);
 			continue;
@@ -81,24 +118,14 @@ static void flush(struct conn *c)
 		want(c);
 }
 
-static void on_flush_due(struct mail *m)
-{
-	struct conn *c = of_flush(m);
-	c->flush_due = false;
-	if (c->state == CONN_OPEN)
-		flush(c);
-	else if (c->state == CONN_CLOSED)
-		free_conn(&c->end);
-}
-
 static void read_some(struct conn *c)
 {
 	uint8_t bytes[READ_BYTES];
 	for (int i = 0; i < READS_A_TURN && c->state == CONN_OPEN; i++) {
-		ssize_t n = recv(c->fd, bytes, sizeof bytes, 0);
+		ssize_t n = get(c, bytes, sizeof bytes);
 		if (n > 0) {
 			c->events->on_bytes(c->ctx, bytes, (size_t)n);
-			if ((size_t)n < sizeof bytes)
+			if ((size_t)n < sizeof bytes && !c->ssl)
 				return;
 		} else if (n == 0) {
 			gone(c, 0);
@@ -108,6 +135,38 @@ static void read_some(struct conn *c)
 			gone(c, errno);
 		}
 	}
+}
+
+static void shake(struct conn *c)
+{
+	ERR_clear_error();
+	int done = SSL_connect(c->ssl);
+	if (done == 1) {
+		c->info = malloc(sizeof *c->info);
+		if (c->info)
+			tls_read_info(c->ssl, c->info);
+		c->state = CONN_OPEN;
+		c->read_wants_write = false;
+		want(c);
+		c->events->on_secured(c->ctx);
+		return;
+	}
+	int why = SSL_get_error(c->ssl, done);
+	c->read_wants_write = why == SSL_ERROR_WANT_WRITE;
+	if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
+		want(c);
+	else
+		gone(c, EPROTO);
+}
+
+static void on_shake_due(struct mail *m)
+{
+	struct conn *c = (struct conn *)((char *)m - offsetof(struct conn, first_shake));
+	c->shake_due = false;
+	if (c->state == CONN_SHAKING)
+		shake(c);
+	else if (c->state == CONN_CLOSED)
+		free_conn(&c->end);
 }
 
 static void connected(struct conn *c)
@@ -136,7 +195,11 @@ static void on_ready(void *ctx, unsigned events)
 		connected(c);
 		return;
 	}
-	if (c->state == CONN_OPEN && (events & WATCH_READ))
+	if (c->state == CONN_SHAKING) {
+		shake(c);
+		return;
+	}
+	if (c->state == CONN_OPEN && ((events & WATCH_READ) || c->read_wants_write))
 		read_some(c);
 	if (c->state == CONN_OPEN && (events & WATCH_WRITE))
 		flush(c);
@@ -186,6 +249,25 @@ err_t conn_open(struct loop *loop, const struct ip *source, const struct ip *to,
 	return ERR_OK;
 }
 
+err_t conn_start_tls(struct conn *c, struct tls *tls, const char *host)
+{
+	uint8_t byte;
+	if (c->out.len || recv(c->fd, &byte, 1, MSG_PEEK) > 0)
+		return ERR_INVALID;
+	c->ssl = tls_begin(tls, c->fd, host);
+	if (!c->ssl)
+		return ERR_NOMEM;
+	c->state = CONN_SHAKING;
+	c->shake_due = true;
+	loop_defer(c->loop, &c->first_shake, on_shake_due); /* no callback before this has returned */
+	return ERR_OK;
+}
+
+const struct tls_info *conn_tls(const struct conn *c)
+{
+	return c->info;
+}
+
 err_t conn_send(struct conn *c, struct commands *commands)
 {
 	buf_append(&c->out, commands->lines.data, commands->lines.len);
@@ -194,22 +276,16 @@ err_t conn_send(struct conn *c, struct commands *commands)
 	if (err)
 		return err;
 	buf_free(&commands->lines);
-	if (!c->flush_due) {
-		c->flush_due = true;
-		loop_defer(c->loop, &c->flush, on_flush_due);
-	}
+	if (c->state == CONN_OPEN)
+		flush(c);
 	return ERR_OK;
 }
 
 void conn_unsend(struct conn *c)
 {
 	const uint8_t *end = c->begun && c->out.len ? memchr(c->out.data, '\n', c->out.len) : NULL;
-	c->out.len = end ? (size_t)(end + 1 - c->out.data) : 0;
-}
-
-bool conn_is_sending(const struct conn *c)
-{
-	return c->out.len > 0;
+	size_t keep = end ? (size_t)(end + 1 - c->out.data) : 0;
+	c->out.len = c->pinned > keep ? c->pinned : keep;
 }
 
 struct ip conn_source(const struct conn *c)
@@ -223,8 +299,9 @@ void conn_close(struct conn *c)
 		return;
 	c->state = CONN_CLOSED;
 	watch_close(c->watch);
+	tls_end(c->ssl);
 	close(c->fd);
-	if (c->flush_due) /* it frees the conn when it comes */
+	if (c->shake_due) /* it frees the conn when it comes */
 		return;
 	loop_defer(c->loop, &c->end, free_conn);
 }

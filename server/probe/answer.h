@@ -4,6 +4,7 @@
 
 #include "server/address/address.h"
 #include "server/base/ip.h"
+#include "server/net/tls_info.h"
 #include "server/verdict/calibrate.h"
 
 #define OPERATOR_SIZE 128 /* bytes of an operator's name with its NUL */
@@ -17,6 +18,7 @@ struct evidence {
 	bool contact_begun; /* a conversation about this address had begun before it was broken off */
 	int64_t time_ms;    /* wall clock */
 	char mail_host[DOMAIN_SIZE], mail_ip[IP_TEXT_MAX], source_ip[IP_TEXT_MAX];
+	struct tls_info tls;				       /* of the session; version "": in clear */
 	char enhanced[12], rule[64], text[EVIDENCE_TEXT_SIZE]; /* text: masked, UTF-8 */
 };
 

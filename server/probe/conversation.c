@@ -11,7 +11,7 @@
 
 #define SOFT_SHARE(ms) ((ms)*4 / 5) /* of a session's time; then no new visit is begun */
 
-static void advance(struct session *s);
+static void go_on(struct mail *);
 
 /* ---- a reply, read ---- */
 
@@ -21,9 +21,23 @@ static enum phase phase_of(enum dlg_state state)
 	case DLG_BANNER: return PHASE_BANNER;
 	case DLG_EHLO:
 	case DLG_HELO: return PHASE_EHLO;
+	case DLG_STARTTLS:
+	case DLG_TLS: return PHASE_TLS;
 	case DLG_MAIL: return PHASE_MAIL;
 	default: return PHASE_RCPT;
 	}
+}
+
+/* Could TLS be had here, and is it not in use? */
+static bool may_secure(const struct session *s)
+{
+	return s->shard->tls && s->offered.starttls && !*s->tls.version && !host_is_clear(s->shard, s->hop.host);
+}
+
+static bool wants_tls(const struct session *s)
+{
+	bool when_required = engine_config(s->shard->engine)->tls == CONFIG_TLS_WHEN_REQUIRED;
+	return may_secure(s) && (!when_required || host_requires_tls(s->shard, s->hop.host));
 }
 
 static enum dlg_event event_of(const struct session *s, const struct reply *r, const struct reading *reading)
@@ -33,6 +47,8 @@ static enum dlg_event event_of(const struct session *s, const struct reply *r, c
 	if (reading->kind == MEANS_SESSION_QUARREL && r->code >= 400)
 		return DLG_QUARREL;
 	if (reading->kind == MEANS_PIPELINE_QUARREL && s->piped && asked_something)
+		return DLG_QUARREL;
+	if (reading->kind == MEANS_STARTTLS_FIRST && asked_something && may_secure(s))
 		return DLG_QUARREL;
 	if (r->code >= 400 && reading->about_us && reading->scope != SCOPE_RECIPIENT &&
 		reading->strength == STRENGTH_CLEAR)
@@ -104,16 +120,22 @@ static void recipient_answered(struct session *s, int tag, const struct heard *h
 	visit_answered(v, tag, answer);
 	s->unknown_used = v->unknown_used;
 	s->unknown_targets = v->unknown_targets;
-	if (a) {
-		free(a->best);
-		a->best = evidence_of(s, h);
-		if (a->best)
-			a->best->evidence.attempt = a->attempts;
+	if (!a)
 		return;
-	}
-	enum catch_all learned = learned_catch_all(&v->view);
+	free(a->best);
+	a->best = evidence_of(s, h);
+	if (a->best)
+		a->best->evidence.attempt = a->attempts;
+}
+
+/* The random control has its answer: what it tells of the domain is remembered, once. */
+static void learn(struct session *s)
+{
+	struct visit *v = &s->visit;
+	enum catch_all learned = v->learned ? CATCH_ALL_NOT_KNOWN : learned_catch_all(&v->view);
 	if (learned == CATCH_ALL_NOT_KNOWN)
 		return;
+	v->learned = true;
 	const struct config *config = engine_config(s->shard->engine);
 	struct catch_all_fact fact = { .accepts_all = learned == CATCH_ALL_YES, .learned_ms = clock_wall_ms() };
 	fact.expires_ms = fact.learned_ms + (fact.accepts_all ? config->facts.yes_ms : config->facts.no_ms);
@@ -131,21 +153,51 @@ static void refused_at_rcpt(struct session *s, const struct heard *h)
 	outcome_refused(s);
 }
 
+/* STARTTLS was said and TLS did not come of it. Once more in clear, where that is enough; but never after plaintext
+ * that was slipped in behind the 220 (DLG_ODD): somebody in between may have put it there. */
+static void tls_failed(struct session *s, enum dlg_event event)
+{
+	struct reading none = { .rule = "", .reason = REASON_TLS_FAILED };
+	if (event == DLG_ODD || host_requires_tls(s->shard, s->hop.host)) {
+		outcome_sender_refused(s, REASON_TLS_FAILED, evidence_new(s, PHASE_TLS, NULL, NULL, &none));
+		return;
+	}
+	host_spoils_tls(s->shard, s->hop.host);
+	outcome_again(s);
+}
+
+static void greeting_failed(
+	struct session *s, enum dlg_state met, enum dlg_event event, const struct heard *h, enum reason why)
+{
+	enum host_failure how = HOST_FAILED;
+	if (event == DLG_US)
+		how = h->reply->code >= 500 ? HOST_REFUSED_US : HOST_PUT_US_OFF;
+	struct reading none = { .rule = "", .reason = why };
+	struct answer *evidence = h ? evidence_of(s, h) : evidence_new(s, phase_of(met), NULL, NULL, &none);
+	outcome_host_failed(s, how, h ? h->reading.reason : why, evidence);
+}
+
 /* The conversation failed at the state `met`, by a reply (h), or for `why`. */
 static void failed(struct session *s, enum dlg_state met, enum dlg_event event, const struct heard *h, enum reason why)
 {
 	if (!s->visiting)
 		return;
-	if (met == DLG_BANNER || met == DLG_EHLO || met == DLG_HELO) {
-		enum host_failure how = HOST_FAILED;
-		if (event == DLG_US)
-			how = h->reply->code >= 500 ? HOST_REFUSED_US : HOST_PUT_US_OFF;
-		struct reading none = { .rule = "", .reason = why };
-		struct answer *evidence = h ? evidence_of(s, h) : evidence_new(s, phase_of(met), NULL, NULL, &none);
-		outcome_host_failed(s, how, h ? h->reading.reason : why, evidence);
+	bool by_reply = h && (event == DLG_US || event == DLG_BYE);
+	if (met == DLG_TLS || (met == DLG_STARTTLS && !by_reply)) {
+		tls_failed(s, event);
+	} else if (met == DLG_BANNER || met == DLG_EHLO || met == DLG_HELO || met == DLG_STARTTLS) {
+		greeting_failed(s, met, event, h, why);
+	} else if (met == DLG_IDLE || met == DLG_OPEN) {
+		if (event == DLG_QUARREL)
+			outcome_out_of_step(s);
+		else
+			outcome_lost(s, why, PHASE_RCPT);
+	} else if (event == DLG_QUARREL && h && h->reading.kind == MEANS_STARTTLS_FIRST) {
+		host_demands_tls(s->shard, s->hop.host);
+		outcome_again(s);
 	} else if (event == DLG_QUARREL && s->piped && h && h->reading.kind == MEANS_PIPELINE_QUARREL) {
 		host_spoils_pipelining(s->shard, s->hop.host);
-		outcome_again_in_lockstep(s);
+		outcome_again(s);
 	} else if (met == DLG_MAIL && h && event != DLG_QUARREL) {
 		outcome_sender_refused(s, h->reading.reason, evidence_of(s, h));
 	} else {
@@ -163,7 +215,7 @@ void conversation_expect_reply(struct session *s)
 {
 	struct loop *loop = s->shard->loop;
 	const struct config *config = engine_config(s->shard->engine);
-	bool owed = s->dlg.owed || s->dlg.state == DLG_BANNER;
+	bool owed = s->dlg.owed || s->dlg.state == DLG_BANNER || s->dlg.state == DLG_TLS;
 	if (s->closing || s->dlg.state == DLG_QUIT || s->dlg.state == DLG_CLOSED)
 		return;
 	if (!owed) {
@@ -175,33 +227,32 @@ void conversation_expect_reply(struct session *s)
 		session_stop(s, REASON_TEMPORARY_FAILURE); /* no memory to bound it: better no session */
 }
 
-static void say_hello(struct session *s)
+/* What is said next is decided when all that came in this turn was read: a reply that was there before its command is
+ * found out by that. */
+static void go_on_later(struct session *s)
 {
-	err_t err = dlg_say_hello(&s->dlg, &s->out, s->hop.source->name);
-	if (!err)
-		err = conn_send(s->conn, &s->out);
-	if (err)
-		session_stop(s, REASON_TEMPORARY_FAILURE);
+	if (s->go_on_due)
+		return;
+	s->go_on_due = true;
+	loop_defer(s->shard->loop, &s->go_on, go_on);
 }
 
 static void act(struct session *s, struct dlg_result r, enum dlg_event event, const struct heard *h, enum reason why)
 {
 	switch (r.act) {
-	case DLG_SAY_EHLO: say_hello(s); break;
-	case DLG_SAY_HELO:
-		s->said_helo = true;
-		say_hello(s);
-		break;
+	case DLG_SAY_HELO: s->said_helo = true; /* fall through */
+	case DLG_SAY_EHLO:
+	case DLG_START_TLS:
+	case DLG_GO_ON: go_on_later(s); break;
 	case DLG_READY:
 		if (h && r.met == DLG_EHLO)
 			s->offered = ehlo_of(h->reply);
 		s->dlg.pipelining = s->offered.pipelining && !s->lockstep;
-		advance(s);
+		go_on_later(s);
 		break;
-	case DLG_GO_ON: advance(s); break;
 	case DLG_ANSWER:
 		recipient_answered(s, r.tag, h);
-		advance(s);
+		go_on_later(s);
 		break;
 	case DLG_ANSWER_END:
 		recipient_answered(s, r.tag, h);
@@ -227,8 +278,22 @@ static void act(struct session *s, struct dlg_result r, enum dlg_event event, co
 	}
 }
 
+/* 220 greets (or starts TLS); whatever else it came for, the replies have lost their commands. */
+static bool greets_again(const struct session *s, const struct reply *reply)
+{
+	enum dlg_state state = s->dlg.state;
+	return reply->code == 220 && state != DLG_BANNER && state != DLG_STARTTLS && state != DLG_RCPT;
+}
+
 void conversation_reply(struct session *s, const struct reply *reply)
 {
+	/* Were a surplus reply taken for an answer, each recipient from then on would get its neighbour's. */
+	bool asked_for = s->dlg.owed || s->dlg.state == DLG_BANNER;
+	bool bye = reply->code == 421; /* a server may say that at any time: RFC 5321 3.8 */
+	if ((!asked_for && !bye) || greets_again(s, reply)) {
+		conversation_event(s, DLG_QUARREL, REASON_PROTOCOL_ERROR);
+		return;
+	}
 	struct heard h = { .recipient = BUF_INIT(2 * ADDRESS_MAX), .reply = reply, .phase = phase_of(s->dlg.state) };
 	struct buf sender = BUF_INIT(2 * ADDRESS_MAX);
 	if (s->dlg.state == DLG_RCPT && s->dlg.owed)
@@ -315,8 +380,9 @@ void conversation_begin_visit(struct session *s, struct work *w)
 	work_ready_changed(s->shard, w);
 }
 
-/* The next work for this connection, or none: the session may have given all that courtesy allows. */
-static bool next_visit(struct session *s)
+/* The next work for this connection, or none: the session may have given all that courtesy allows. before: the domain
+ * that had its turn. */
+static bool next_visit(struct session *s, const char *before)
 {
 	const struct config *config = engine_config(s->shard->engine);
 	bool spent = s->unknown_used + 1 >= s->op->unknown_per_session; /* one slot is the random control's */
@@ -326,9 +392,19 @@ static bool next_visit(struct session *s)
 	struct work *w = operator_work_at(s->op, &s->hop);
 	if (!w || guard_is_exempt(s->shard->guard, w->domain))
 		return false;
+	s->full |= strcmp(w->domain, before) != 0; /* servers dislike several domains in a transaction */
 	s->hop = w->hop;
 	conversation_begin_visit(s, w);
 	return true;
+}
+
+/* False: no other follows. */
+static bool visit_over(struct session *s)
+{
+	char domain[DOMAIN_SIZE]; /* the work may be gone with the visit */
+	text_copy(domain, sizeof domain, s->visit.work->domain);
+	outcome_visit_over(s);
+	return next_visit(s, domain);
 }
 
 static void advance(struct session *s)
@@ -336,7 +412,9 @@ static void advance(struct session *s)
 	bool waits = false;
 	while (!waits && !s->closing && s->visiting) {
 		struct ask *a = NULL;
-		outcome_settle(s, false);
+		learn(s);
+		if (!s->dlg.owed) /* as many replies as commands: they belong together */
+			outcome_settle(s, false);
 		if (guard_is_exempt(s->shard->guard, s->visit.work->domain)) {
 			session_stop(s, REASON_EXEMPT);
 			return;
@@ -354,8 +432,7 @@ static void advance(struct session *s)
 		case VISIT_RANDOM: waits = !name(s, NULL); break;
 		case VISIT_WAIT: waits = true; break;
 		case VISIT_OVER:
-			outcome_visit_over(s);
-			if (!next_visit(s)) {
+			if (!visit_over(s)) {
 				(void)dlg_on(&s->dlg, DLG_STOP);
 				session_quit(s);
 				return;
@@ -366,4 +443,64 @@ static void advance(struct session *s)
 	bool nothing_said = waits && !s->dlg.owed; /* memory ran out: no reply will come to go on with */
 	if (!s->closing && (nothing_said || (s->out.lines.len && conn_send(s->conn, &s->out))))
 		session_stop(s, REASON_TEMPORARY_FAILURE);
+}
+
+static void say_hello(struct session *s)
+{
+	err_t err = dlg_say_hello(&s->dlg, &s->out, s->hop.source->name);
+	if (!err)
+		err = conn_send(s->conn, &s->out);
+	if (err)
+		session_stop(s, REASON_TEMPORARY_FAILURE);
+}
+
+static void say_starttls(struct session *s)
+{
+	s->asked_tls = true;
+	err_t err = dlg_say_starttls(&s->dlg, &s->out);
+	if (!err)
+		err = conn_send(s->conn, &s->out);
+	if (err)
+		session_stop(s, REASON_TEMPORARY_FAILURE);
+}
+
+static void start_tls(struct session *s)
+{
+	switch (conn_start_tls(s->conn, s->shard->tls, s->hop.host)) {
+	case ERR_OK: break;
+	case ERR_INVALID: conversation_event(s, DLG_ODD, REASON_TLS_FAILED); break;
+	default: session_stop(s, REASON_TEMPORARY_FAILURE);
+	}
+}
+
+static void go_on(struct mail *m)
+{
+	struct session *s = (struct session *)((char *)m - offsetof(struct session, go_on));
+	s->go_on_due = false;
+	if (s->closing)
+		return;
+	switch (s->dlg.state) {
+	case DLG_EHLO:
+	case DLG_HELO:
+		if (!s->dlg.owed)
+			say_hello(s);
+		break;
+	case DLG_TLS: start_tls(s); break;
+	case DLG_IDLE:
+		if (!s->asked_tls && wants_tls(s))
+			say_starttls(s);
+		else
+			advance(s);
+		break;
+	case DLG_MAIL:
+	case DLG_RCPT:
+	case DLG_OPEN:
+	case DLG_RSET: advance(s); break;
+	case DLG_BANNER:
+	case DLG_STARTTLS:
+	case DLG_QUIT:
+	case DLG_CLOSED:
+	case DLG_STATES: break;
+	}
+	conversation_expect_reply(s);
 }

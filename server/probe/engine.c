@@ -9,6 +9,7 @@
 #include "server/base/log.h"
 #include "server/base/text.h"
 #include "server/probe/host.h"
+#include "server/probe/permit.h"
 #include "server/probe/session.h"
 #include "server/stats/stats.h"
 
@@ -37,6 +38,12 @@ static struct shard *shard_of(struct engine *e, const char *name)
 struct shard *engine_home(struct engine *e, const char *domain)
 {
 	return shard_of(e, domain);
+}
+
+struct shard *engine_ip_shard(struct engine *e, const struct ip *key)
+{
+	char text[IP_TEXT_MAX];
+	return shard_of(e, ip_text(key, text));
 }
 
 struct shard *engine_operator_shard(struct engine *e, const char *operator_name)
@@ -320,7 +327,7 @@ static void shard_drained(struct shard *s)
 
 void shard_check_drained(struct shard *s)
 {
-	if (s->drained && !s->session_count)
+	if (s->drained && !s->session_count && !s->asking)
 		s->drained(s);
 }
 
@@ -392,6 +399,8 @@ static err_t shard_init(struct shard *s, struct engine *e, unsigned index)
 	err_t err = loop_new(&s->loop);
 	if (!err)
 		err = resolver_new(s->loop, &options, &s->resolver);
+	if (!err && e->config->tls != CONFIG_TLS_NEVER)
+		err = tls_new(&s->tls);
 	if (!err)
 		err = guard_new(e->config->allow_networks, e->config->n_allow_networks, &s->guard);
 	if (!err)
@@ -468,8 +477,10 @@ void engine_free(struct engine *e)
 		struct shard *s = &e->shard[i];
 		domain_free_all(s);
 		host_free_all(s);
+		permit_free_all(s);
 		resolver_free(s->resolver);
 		guard_free(s->guard);
+		tls_free(s->tls);
 		if (s->loop)
 			deadline_disarm(s->loop, &s->retry);
 	}

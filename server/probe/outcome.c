@@ -25,6 +25,7 @@ struct answer *evidence_new(const struct session *s, enum phase phase, const str
 	text_copy(e->mail_host, sizeof e->mail_host, s->hop.host);
 	ip_text(&s->hop.ip, e->mail_ip);
 	text_copy(e->source_ip, sizeof e->source_ip, s->source_ip);
+	e->tls = s->tls;
 	if (reading) {
 		a->reason = reading->reason;
 		text_copy(e->rule, sizeof e->rule, reading->rule);
@@ -419,14 +420,28 @@ void outcome_refused(struct session *s)
 	outcome_visit_over(s);
 }
 
-static void again(struct session *s, struct ask *a, void *ctx)
+void outcome_again(struct session *s)
 {
-	(void)ctx;
-	put_back(s, a);
+	if (s->shard->draining) { /* no session follows in which it could be asked */
+		outcome_visit_over(s);
+		return;
+	}
+	drain_visit(s, not_asked, NULL);
+	leave_work(s);
 }
 
-void outcome_again_in_lockstep(struct session *s)
+static void unlearn(struct session *s, struct ask *a, void *ctx)
 {
-	drain_visit(s, again, NULL);
+	a->answer = (struct rcpt_answer){ 0 };
+	lost_for(s, a, ctx);
+}
+
+void outcome_out_of_step(struct session *s)
+{
+	struct reading none = { .rule = "", .reason = REASON_PROTOCOL_ERROR };
+	struct failure f = { .reason = REASON_PROTOCOL_ERROR,
+		.evidence = evidence_new(s, PHASE_RCPT, NULL, NULL, &none) };
+	drain_visit(s, unlearn, &f);
+	free(f.evidence);
 	leave_work(s);
 }

@@ -27,8 +27,12 @@ void outcome_lost(struct session *, enum reason, enum phase);
 /* An answer refused us, in a scope wider than its recipient (visit_refused() was called): so fares everybody who waits
  * here. */
 void outcome_refused(struct session *);
-/* Pipelining was spoiled: everything again, in lockstep. */
-void outcome_again_in_lockstep(struct session *);
+/* A reply came that nothing had asked for: whose the others were is not known any more. What was answered and not yet
+ * judged is asked again. */
+void outcome_out_of_step(struct session *);
+/* It was asked in a way that the host does not take (pipelined, in clear, by TLS): everything again, in another
+ * session. */
+void outcome_again(struct session *);
 /* Nothing more may be asked here: the visit's asks get that reason. */
 void outcome_all(struct session *, enum reason);
 /* One ask needs what this host does not offer: the next host. */

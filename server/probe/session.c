@@ -23,6 +23,7 @@ static void free_session(struct mail *m)
 	operator_session_ended(shard, s->op);
 	reply_parser_free(s->parser);
 	buf_free(&s->out.lines);
+	permit_return(s->permit);
 	free(s->refusal);
 	free(s);
 	shard->session_count--;
@@ -96,6 +97,10 @@ static void on_bytes(void *ctx, const uint8_t *bytes, size_t n)
 	struct session *s = ctx;
 	bool heard = false;
 	while (n && !s->closing && s->dlg.state != DLG_QUIT) {
+		if (s->dlg.state == DLG_TLS) { /* plaintext behind the 220: it is no answer to anything */
+			conversation_event(s, DLG_ODD, REASON_TLS_FAILED);
+			return;
+		}
 		struct reply reply;
 		size_t used = 0;
 		err_t err = reply_parser_feed(s->parser, bytes, n, &used, &reply);
@@ -109,8 +114,19 @@ static void on_bytes(void *ctx, const uint8_t *bytes, size_t n)
 		else
 			conversation_reply(s, &reply);
 	}
-	if (heard)
+	if (heard) /* a drip renews nothing */
 		conversation_expect_reply(s);
+}
+
+static void on_secured(void *ctx)
+{
+	struct session *s = ctx;
+	const struct tls_info *info = conn_tls(s->conn);
+	if (info)
+		s->tls = *info;
+	s->offered = (struct ehlo){ 0 }; /* what was offered in clear does not count (RFC 3207 4.2) */
+	conversation_event(s, DLG_YES, REASON_NONE);
+	conversation_expect_reply(s);
 }
 
 static void on_closed(void *ctx, int errnum)
@@ -128,7 +144,7 @@ static void on_closed(void *ctx, int errnum)
 
 /* ---- beginning and ending ---- */
 
-static const struct conn_events EVENTS = { on_connected, on_bytes, on_closed };
+static const struct conn_events EVENTS = { on_connected, on_bytes, on_secured, on_closed };
 
 static err_t connect_session(struct session *s, const char *domain)
 {
@@ -153,7 +169,7 @@ static void not_begun(struct session *s, err_t err)
 	}
 }
 
-err_t session_open(struct shard *shard, struct mail_operator *op, struct work *w)
+err_t session_open(struct shard *shard, struct mail_operator *op, struct work *w, struct permit *permit)
 {
 	struct session *s = calloc(1, sizeof *s);
 	if (!s)
@@ -176,6 +192,7 @@ err_t session_open(struct shard *shard, struct mail_operator *op, struct work *w
 		free(s);
 		return err;
 	}
+	s->permit = permit;
 	op->open++;
 	shard->session_count++;
 	TAILQ_INSERT_TAIL(&shard->sessions, s, link);

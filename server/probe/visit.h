@@ -17,6 +17,7 @@ struct visit {
 	unsigned unknown_targets; /* of the session, controls not included: what makes some servers turn */
 
 	bool random_flying;
+	bool learned;	 /* what the random control told is remembered */
 	bool random_due; /* an answer was given that wants it */
 	bool may_ask;	 /* false: refused, or winding down */
 	bool may_ask_random;

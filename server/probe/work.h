@@ -36,6 +36,7 @@ struct ask {
 	bool said;	       /* a RCPT for it was ever sent */
 	uint16_t attempts;     /* conversations begun */
 	bool hosts_differ;     /* hosts failed for different reasons */
+	bool outlived;	       /* its session: `answer` is of an earlier one */
 	struct rcpt_answer answer;
 	struct answer *best; /* evidence of its answer, or of the failed host that got furthest */
 };
@@ -49,6 +50,7 @@ struct work {
 	struct mail_operator *op;
 	struct asks waiting;
 	unsigned serving;	       /* visits that are at it */
+	unsigned asking;	       /* permits for it */
 	unsigned waiting_count, count; /* count: all asks, also those of visits */
 	struct ask *asks;	       /* by local part */
 	struct hop hop;

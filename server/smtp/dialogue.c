@@ -6,6 +6,7 @@
 /* clang-format off */
 #define SAY_EHLO { DLG_EHLO, DLG_SAY_EHLO }
 #define SAY_HELO { DLG_HELO, DLG_SAY_HELO }
+#define START_TLS { DLG_TLS, DLG_START_TLS }
 #define READY { DLG_IDLE, DLG_READY }
 #define GO_ON { OWED, DLG_GO_ON }
 #define ANSWER { OWED, DLG_ANSWER }
@@ -22,6 +23,9 @@ static const struct dlg_step STEP[DLG_STATES][DLG_EVENTS] = {
 [DLG_BANNER] = { SAY_EHLO,    FAIL,        FAIL,        FAIL,        FAIL,        FAIL,        FAIL,        CUT,         FAIL,        END },
 [DLG_EHLO]   = { READY,       FAIL,        SAY_HELO,    SAY_HELO,    FAIL,        FAIL,        FAIL,        CUT,         FAIL,        END },
 [DLG_HELO]   = { READY,       FAIL,        FAIL,        FAIL,        FAIL,        FAIL,        FAIL,        CUT,         FAIL,        END },
+[DLG_STARTTLS] = { START_TLS, FAIL,        READY,       READY,       FAIL,        FAIL,        FAIL,        CUT,         FAIL,        END },
+/* in the middle of a handshake nothing can be said */
+[DLG_TLS]    = { SAY_EHLO,    CUT,         CUT,         CUT,         CUT,         CUT,         CUT,         CUT,         CUT,         CUT },
 /* a reply that nothing asked for */
 [DLG_IDLE]   = { FAIL,        FAIL,        FAIL,        FAIL,        FAIL,        FAIL,        FAIL,        CUT,         FAIL,        END },
 [DLG_MAIL]   = { GO_ON,       FAIL,        FAIL,        FAIL,        FAIL,        FAIL,        FAIL,        CUT,         FAIL,        END },
@@ -95,6 +99,16 @@ err_t dlg_say_hello(struct dialogue *d, struct commands *out, const char *name)
 	return err;
 }
 
+err_t dlg_say_starttls(struct dialogue *d, struct commands *out)
+{
+	if (d->owed || !may_say(d, DLG_IDLE)) /* never in a pipeline: RFC 3207 4 */
+		return ERR_AGAIN;
+	err_t err = command_put(out, SMTP_STARTTLS, NULL, false);
+	if (!err)
+		owe(d, DLG_STARTTLS, DLG_IDLE, DLG_NO_TAG);
+	return err;
+}
+
 err_t dlg_say_mail(struct dialogue *d, struct commands *out, const char *sender, bool smtputf8)
 {
 	if (!may_say(d, DLG_IDLE))
@@ -134,12 +148,4 @@ err_t dlg_say_quit(struct dialogue *d, struct commands *out)
 {
 	d->state = DLG_QUIT;
 	return command_put(out, SMTP_QUIT, NULL, false);
-}
-
-unsigned dlg_rcpts_owed(const struct dialogue *d)
-{
-	unsigned n = 0;
-	for (unsigned i = 0; i < d->owed; i++)
-		n += d->ring[(d->first + i) % DLG_OWED_MAX].state == DLG_RCPT;
-	return n;
 }

@@ -13,6 +13,8 @@ enum dlg_state {
 	DLG_BANNER, /* connected, the greeting is owed */
 	DLG_EHLO,
 	DLG_HELO,
+	DLG_STARTTLS,
+	DLG_TLS,  /* the handshake; DLG_YES: done */
 	DLG_IDLE, /* greeted, no transaction, nothing owed */
 	DLG_MAIL,
 	DLG_RCPT,
@@ -43,6 +45,7 @@ enum dlg_act {
 	DLG_WAIT,  /* nothing */
 	DLG_SAY_EHLO,
 	DLG_SAY_HELO,
+	DLG_START_TLS,	/* shake hands (RFC 3207), then EHLO anew */
 	DLG_READY,	/* greeted: open a transaction or quit */
 	DLG_GO_ON,	/* MAIL or RSET went well: more may be asked */
 	DLG_ANSWER,	/* a recipient has its answer: more may be asked */
@@ -89,6 +92,7 @@ struct dlg_result dlg_on(struct dialogue *, enum dlg_event);
  * command_put()'s error. */
 MUST_CHECK err_t dlg_say_hello(
 	struct dialogue *, struct commands *out, const char *name); /* EHLO or HELO, by the state */
+MUST_CHECK err_t dlg_say_starttls(struct dialogue *, struct commands *out);
 MUST_CHECK err_t dlg_say_mail(struct dialogue *, struct commands *out, const char *sender, bool smtputf8);
 MUST_CHECK err_t dlg_say_rcpt(struct dialogue *, struct commands *out, const char *mailbox, int tag);
 MUST_CHECK err_t dlg_say_rset(struct dialogue *, struct commands *out);
@@ -96,5 +100,3 @@ MUST_CHECK err_t dlg_say_quit(struct dialogue *, struct commands *out); /* alway
 
 /* Could a recipient be named now? */
 bool dlg_may_rcpt(const struct dialogue *);
-/* Recipients owed an answer. */
-unsigned dlg_rcpts_owed(const struct dialogue *);

@@ -152,6 +152,10 @@ static void tally_json(struct buf *out, const struct tally *t)
 	number(out, "accepted", t->accepted);
 	number(out, "deferred", t->deferred);
 	number(out, "refused", t->refused);
+	number(out, "tls", t->tls);
+	number(out, "tls_resumed", t->tls_resumed);
+	number(out, "tls_failed", t->tls_failed);
+	number(out, "plaintext", t->plaintext);
 	buf_puts(out, "\"verbs\":{");
 	for (int v = 0; v < VERBS; v++)
 		buf_printf(

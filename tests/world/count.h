@@ -15,7 +15,9 @@ struct tally {
 	uint64_t bytes_in, bytes_out;
 	uint64_t round_trips;
 	uint64_t verbs[VERBS];
-	uint64_t accepted, deferred, refused; /* RCPTs by answer: 2yz, 4yz, 5yz */
+	uint64_t tls, tls_resumed, tls_failed; /* handshakes done, of them resumed; and those that came to nothing */
+	uint64_t plaintext;		       /* connections where text came instead of a handshake */
+	uint64_t accepted, deferred, refused;  /* RCPTs by answer: 2yz, 4yz, 5yz */
 };
 
 struct count_domain {

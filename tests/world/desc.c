@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <idn2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,7 @@ struct desc *desc_read_text(const char *file, const char *text, size_t n, char *
 	d->negative_ttl = 60;
 	if (yml_load(&r.y, file, text, n, &d->arena))
 		read_sections(&r);
+	HASH_CLEAR(hh, r.owners); /* they are in the arena */
 	yml_free(&r.y);
 	if (yml_failed(&r.y)) {
 		snprintf(error, room, "%s", r.y.error);
@@ -176,6 +178,23 @@ void desc_free(struct desc *d)
 	free(d);
 }
 
+bool desc_a_labels(const char *name, char *ascii, size_t room)
+{
+	char *made = NULL;
+	bool fits = false;
+
+	for (const char *c = name; *c; c++) {
+		if ((unsigned char)*c < 128)
+			continue;
+		if (idn2_to_ascii_8z(name, &made, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+			return false;
+		fits = (size_t)snprintf(ascii, room, "%s", made) < room;
+		idn2_free(made);
+		return fits;
+	}
+	return false;
+}
+
 const struct name *desc_name(const struct desc *d, const char *name)
 {
 	const struct name *found;
@@ -205,8 +224,8 @@ static const struct name *follow(const struct desc *d, const char *name)
 
 static bool has_address_of(const struct name *n, const struct host *host)
 {
-	if (!n)
-		return false;
+	if (!n || n == host->dns)
+		return n;
 	for (size_t i = 0; i < n->addrs; i++)
 		for (size_t k = 0; k < host->dns->addrs; k++)
 			if (addr_same_ip(&n->addr[i], &host->dns->addr[k]))

@@ -4,68 +4,10 @@
 #include "tests/world/desc_read.h"
 #include "tests/world/persona.h"
 
-static void fault_phase(struct yml *y, yaml_node_t *node, void *field)
-{
-	static const char *const PHASE[] = {
-#define PHASE_TEXT(name, text) text,
-		PHASE_MAP(PHASE_TEXT)
-#undef PHASE_TEXT
-			NULL,
-	};
-
-	*(enum phase *)field = (enum phase)read_word(y, node, PHASE);
-}
-
-static void fault_then(struct yml *y, yaml_node_t *node, void *field)
-{
-	static const char *const THEN[] = { "go_on", "close", "silent", "reset", NULL };
-
-	*(enum then *)field = (enum then)read_word(y, node, THEN);
-}
-
-/* clang-format off */
-#define FAULT_FIELDS(base) \
-	{ "phase", fault_phase, (base) + offsetof(struct fault, at) }, \
-	{ "reply", yml_lines, (base) + offsetof(struct fault, reply) }, \
-	{ "then", fault_then, (base) + offsetof(struct fault, then) }, \
-	{ "nth", yml_u32, (base) + offsetof(struct fault, nth) }, \
-	{ "from", yml_u32, (base) + offsetof(struct fault, from) }, \
-	{ "only", yml_texts, (base) + offsetof(struct fault, only) }, \
-	{ "except", yml_texts, (base) + offsetof(struct fault, except) }, \
-	{ "connections", yml_u32, (base) + offsetof(struct fault, connections) }
-/* clang-format on */
-
-/* The reset would overtake the reply, and the record would tell of what nobody got. */
-static void check_reset(struct yml *y, const yaml_node_t *at, const struct fault *f)
-{
-	if (f->then == THEN_RESET && f->reply)
-		yml_fail(y, at, "then: reset goes without a reply; allowed: close, after a reply");
-}
-
-static void read_faults(struct yml *y, yaml_node_t *node, void *field)
-{
-	static const struct yml_field FAULT[] = { FAULT_FIELDS(0), { NULL, NULL, 0 } };
-	struct host *h = field;
-
-	for (size_t i = 0; i < yml_count(y, node) && !yml_failed(y); i++) {
-		yaml_node_t *item = yml_item(y, node, i);
-		struct fault f = { .at = PHASES, .is_set = true };
-		yml_map(y, item, FAULT, &f);
-		if (f.at == PHASES)
-			yml_fail(y, item, "a fault needs a phase");
-		else if (!f.reply && f.then == THEN_GO_ON)
-			yml_fail(y, item, "a fault needs a reply, or then: close, silent or reset");
-		else
-			check_reset(y, item, &f);
-		h->fault = read_grow(y, h->fault, h->faults, sizeof f);
-		h->fault[h->faults++] = f;
-	}
-}
-
 static void read_persona(struct yml *y, yaml_node_t *node, void *field)
 {
 	const char *text = yml_scalar(y, node);
-	char allowed[400] = "";
+	char allowed[1200] = "";
 	size_t used = 0;
 
 	*(const struct persona **)field = persona_find(text);
@@ -110,9 +52,28 @@ static const struct yml_field HOST[] = {
 	{ "after_ms", yml_u32, offsetof(struct host, after_ms) },
 	{ "faults", read_faults, 0 },
 	{ "ttl", host_ttl, 0 },
-	FAULT_FIELDS(offsetof(struct host, own)),
 	{ NULL, NULL, 0 },
 };
+
+/* The host's own keys, those of its persona's fault and those of its traits, as one mapping. */
+static const struct yml_field *host_table(void)
+{
+	static struct yml_field table[64];
+	static const struct {
+		const struct yml_field *fields;
+		size_t base;
+	} PART[] = { { HOST, 0 }, { TRAIT_FIELD, offsetof(struct host, traits) },
+		{ FAULT_FIELD, offsetof(struct host, own) } };
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof PART / sizeof *PART; i++) {
+		for (const struct yml_field *f = PART[i].fields; f->key && n + 1 < sizeof table / sizeof *table; f++) {
+			table[n] = *f;
+			table[n++].offset += PART[i].base;
+		}
+	}
+	return table;
+}
 
 /* The persona first, wherever it stands: the other keys change what it begins with. */
 static void start_host(struct reading *r, yaml_node_t *map, struct host *h)
@@ -136,7 +97,13 @@ static void start_host(struct reading *r, yaml_node_t *map, struct host *h)
 	if (!h->own.is_set)
 		h->own.at = PHASES;
 	h->pipelining = !h->persona->no_pipelining;
+	h->smtputf8 = h->persona->smtputf8;
 	h->early_reply = h->persona->early_reply;
+	h->traits = h->persona->traits;
+	if (!h->traits.block_reply)
+		h->traits.block_reply = "550 5.7.1 Too many unknown recipients from [$client]";
+	if (!h->traits.tls_inject)
+		h->traits.tls_inject = "250 2.1.5 Ok";
 }
 
 static void fill_extensions(struct yml *y, struct host *h)
@@ -168,34 +135,55 @@ static void double_hello(struct yml *y, struct host *h)
 	h->fault[h->faults++] = f;
 }
 
-static void check_host(struct reading *r, yaml_node_t *key, struct host *h)
+static bool is_untouched(const struct fault *f)
+{
+	return f->at == PHASES && !f->reply && !f->raw.data && !f->then && !f->delay_ms && !f->every_ms && !f->nth &&
+	       !f->from && !f->only.n && !f->except.n && !f->clients.n && !f->over && !f->connections;
+}
+
+/* One socket per address: nobody else may have it. */
+static void claim_addresses(struct reading *r, yaml_node_t *key, const struct host *h)
 {
 	char ip[ADDR_TEXT_MAX];
 
-	if (!h->dns->addrs)
-		yml_fail(&r->y, key, "host %s needs addresses", h->name);
-	const struct fault *own = &h->own;
-	if (!own->is_set && (own->at != PHASES || own->reply || own->then || own->nth || own->from || own->only.n ||
-				    own->except.n || own->connections))
-		yml_fail(&r->y, key,
-			"persona %s has no fault of its own; allowed: phase, reply, then, nth, from, only, except and "
-			"connections in a list under faults",
-			h->persona->name);
-	check_reset(&r->y, key, own);
-	for (size_t i = 0; i < r->d->hosts; i++)
-		for (size_t k = 0; k < r->d->host[i].dns->addrs; k++)
-			for (size_t m = 0; m < h->dns->addrs; m++)
-				if (addr_same_ip(&h->dns->addr[m], &r->d->host[i].dns->addr[k]) &&
-					addr_is_loopback(&h->dns->addr[m]))
-					yml_fail(&r->y, key,
-						"%s has the address %s of host %s in line %d already; allowed: give it "
-						"under "
-						"names, if it is a second name of that host",
-						h->name, addr_ip_text(&h->dns->addr[m], ip), r->d->host[i].name,
-						r->d->host[i].line);
+	for (size_t i = 0; i < h->dns->addrs; i++) {
+		const struct addr *a = &h->dns->addr[i];
+		struct address_owner *o;
+		if (!addr_is_loopback(a))
+			continue;
+		HASH_FIND(hh, r->owners, a, sizeof *a, o);
+		if (o) {
+			yml_fail(&r->y, key,
+				"%s has the address %s of host %s in line %d already; allowed: give it under names, if "
+				"it is a second name of that host",
+				h->name, addr_ip_text(a, ip), o->host, o->line);
+			return;
+		}
+		o = arena_get(&r->d->arena, sizeof *o);
+		o->addr = *a;
+		o->host = h->name;
+		o->line = h->line;
+		HASH_ADD(hh, r->owners, addr, sizeof o->addr, o);
+	}
 }
 
-static void host_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *ctx)
+static void check_host(struct reading *r, yaml_node_t *key, struct host *h)
+{
+	const struct fault *own = &h->own;
+
+	if (!h->dns->addrs)
+		yml_fail(&r->y, key, "host %s needs addresses", h->name);
+	if (!own->is_set && !is_untouched(own))
+		yml_fail(&r->y, key,
+			"persona %s has no fault of its own; allowed: phase, reply, then and the like in a list under "
+			"faults",
+			h->persona->name);
+	check_fault(&r->y, key, own);
+	check_traits(&r->y, key, &h->traits);
+	claim_addresses(r, key, h);
+}
+
+static void one_host(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *ctx)
 {
 	struct reading *r = (struct reading *)y;
 	struct host h = { .line = yml_line(key), .number = (unsigned)r->d->hosts };
@@ -210,7 +198,7 @@ static void host_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void 
 	h.dns->is_host = true;
 	start_host(r, value, &h);
 	if (!yml_failed(y))
-		yml_map(y, value, HOST, &h);
+		yml_map(y, value, host_table(), &h);
 	if (yml_failed(y))
 		return;
 	check_host(r, key, &h);
@@ -218,6 +206,11 @@ static void host_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void 
 	double_hello(y, &h);
 	r->d->host = read_grow(y, r->d->host, r->d->hosts, sizeof h);
 	r->d->host[r->d->hosts++] = h;
+}
+
+static void host_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *ctx)
+{
+	template_each(y, key, one_host, value, ctx);
 }
 
 void read_hosts(struct yml *y, yaml_node_t *node, void *unused)

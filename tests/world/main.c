@@ -187,7 +187,7 @@ int main(int argc, char **argv)
 	struct options o;
 	struct watch signals;
 	struct desc *d;
-	char error[1024];
+	char error[2048];
 	int status = 1;
 
 	read_options(argc, argv, &o);

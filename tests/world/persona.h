@@ -15,7 +15,9 @@ struct persona {
 	const char *name, *what;
 	struct hook hook[PERSONA_HOOKS]; /* up to the first without a function */
 	struct fault fault;		 /* if is_set: its host takes phase, reply, then, nth, from, connections */
-	bool accepts_all;
+	struct traits traits;
+	void (*unknown)(struct session *); /* told of each recipient that was refused as unknown; NULL: nobody */
+	bool accepts_all, smtputf8;
 	bool no_hello;		 /* its fault is that of EHLO and of HELO */
 	bool no_pipelining;	 /* does not offer it */
 	const char *early_reply; /* NULL: takes commands that come early */
@@ -24,6 +26,11 @@ struct persona {
 const struct persona *persona_find(const char *name);
 const struct persona *persona_at(size_t i); /* NULL after the last */
 
+/* persona_unknown.c: those that count unknown recipients, in a session or of a client. */
+enum outcome turn_accepting(struct session *);
+enum outcome block_client(struct session *);
+void count_unknown(struct session *);
+void unknown_forget(struct site *);
 /* persona_greylist.c */
 enum outcome greylist_rcpt(struct session *);
 void greylist_forget(struct site *);

@@ -10,90 +10,10 @@
 
 /* --- replies --- */
 
-static void put_bytes(struct buf *out, const char *bytes, size_t n)
+static void count_answer(struct session *s, char digit)
 {
-	for (size_t i = 0; i < n; i++)
-		buf_putc(out, bytes[i] == '\r' || bytes[i] == '\n' ? ' ' : bytes[i]);
-}
-
-static void put_rcpt(struct session *s, struct buf *out)
-{
-	if (s->cmd && s->cmd->path)
-		put_bytes(out, s->cmd->path, s->cmd->path_len);
-}
-
-static void put_local(struct session *s, struct buf *out)
-{
-	if (s->cmd)
-		buf_puts(out, s->cmd->local);
-}
-
-static void put_domain(struct session *s, struct buf *out)
-{
-	if (s->cmd)
-		buf_puts(out, s->cmd->domain);
-}
-
-static void put_sender(struct session *s, struct buf *out)
-{
-	buf_puts(out, s->sender ? s->sender : "");
-}
-
-static void put_client(struct session *s, struct buf *out)
-{
-	char text[ADDR_TEXT_MAX];
-
-	buf_puts(out, addr_ip_text(&s->peer, text));
-}
-
-static void put_host(struct session *s, struct buf *out)
-{
-	buf_puts(out, s->host->name);
-}
-
-static void put_helo(struct session *s, struct buf *out)
-{
-	buf_puts(out, s->helo ? s->helo : "");
-}
-
-static void put_seconds(struct session *s, struct buf *out)
-{
-	buf_printf(out, "%u", (s->host->after_ms + 999) / 1000);
-}
-
-static const struct {
-	const char *word;
-	void (*put)(struct session *, struct buf *);
-} FILL[] = {
-	{ "$rcpt", put_rcpt },
-	{ "$local", put_local },
-	{ "$domain", put_domain },
-	{ "$sender", put_sender },
-	{ "$client", put_client },
-	{ "$host", put_host },
-	{ "$helo", put_helo },
-	{ "$seconds", put_seconds },
-};
-
-static void fill(struct session *s, const char *text, struct buf *out)
-{
-	while (*text) {
-		size_t taken = 0;
-		for (size_t i = 0; *text == '$' && i < sizeof FILL / sizeof *FILL && !taken; i++) {
-			if (!strncmp(text, FILL[i].word, strlen(FILL[i].word))) {
-				FILL[i].put(s, out);
-				taken = strlen(FILL[i].word);
-			}
-		}
-		if (!taken) {
-			if (*text == '\n')
-				buf_putc(out, '\r');
-			buf_putc(out, *text);
-			taken = 1;
-		}
-		text += taken;
-	}
-	buf_append(out, "\r\n", 2);
+	if (s->cmd && s->cmd->verb == VERB_RCPT)
+		session_count_rcpt(s, s->cmd->domain, digit >= '2' && digit <= '5' ? digit - '0' : 9);
 }
 
 void session_reply(struct session *s, const char *text)
@@ -101,13 +21,12 @@ void session_reply(struct session *s, const char *text)
 	struct buf out = BUF_INIT(REPLY_MAX);
 	const char *last = strrchr(text, '\n');
 
-	fill(s, text, &out);
+	session_fill(s, text, &out);
 	if (!out.err)
 		session_tell(s, (char *)out.data, out.len);
 	buf_free(&out);
 	last = last ? last + 1 : text;
-	if (s->cmd && s->cmd->verb == VERB_RCPT)
-		session_count_rcpt(s, s->cmd->domain, *last >= '2' && *last <= '5' ? *last - '0' : 9);
+	count_answer(s, *last);
 	if (!strncmp(last, "421", 3))
 		session_close(s);
 }
@@ -118,50 +37,112 @@ static bool applies(const struct session *s, const struct fault *f, enum phase a
 {
 	uint32_t seen = s->seen[at];
 	const char *local = s->cmd ? s->cmd->local : "";
+	char client[ADDR_TEXT_MAX];
 
+	if (f->clients.n && !patterns_fit(&f->clients, addr_ip_text(&s->peer, client)))
+		return false;
+	if (f->over != OVER_ANY && (f->over == OVER_TLS) != session_is_tls(s))
+		return false;
 	return f->is_set && f->at == at && (!f->nth || f->nth == seen) && (!f->from || seen >= f->from) &&
 	       (!f->connections || s->number <= f->connections) && (!f->only.n || patterns_fit(&f->only, local)) &&
 	       !patterns_fit(&f->except, local);
 }
 
-static enum outcome run_fault(struct session *s, const struct fault *f)
+static void speak(struct session *s, const struct fault *f)
 {
 	if (f->reply)
 		session_reply(s, f->reply);
-	switch (f->then) {
-	case THEN_GO_ON: return f->reply ? DONE : PASS;
-	case THEN_CLOSE: session_close(s); break;
-	case THEN_SILENT: session_silent(s); break;
-	case THEN_RESET: session_reset(s); break;
+	if (!f->raw.data)
+		return;
+	session_tell(s, f->raw.data, f->raw.len);
+	count_answer(s, f->raw.len ? f->raw.data[0] : '\0');
+}
+
+static void speak_for_ever(struct session *s, const struct fault *f)
+{
+	struct buf out = BUF_INIT(REPLY_MAX);
+
+	if (f->reply)
+		session_fill(s, f->reply, &out);
+	else
+		buf_append(&out, f->raw.data, f->raw.len);
+	session_endless(s, (char *)out.data, out.len, f->every_ms);
+	buf_free(&out);
+}
+
+static enum outcome run_fault(struct session *s, const struct fault *f)
+{
+	if (f->then == THEN_ENDLESS) {
+		speak_for_ever(s, f);
+		return DONE;
 	}
-	return DONE;
+	speak(s, f);
+	switch (f->then) {
+	case THEN_CLOSE: session_close(s); return DONE;
+	case THEN_SILENT: session_silent(s); return DONE;
+	case THEN_RESET: session_reset(s); return DONE;
+	default: return f->reply || f->raw.data ? DONE : PASS;
+	}
+}
+
+/* The host's i-th fault, and last the persona's; NULL after it. */
+static const struct fault *fault_at(const struct host *h, size_t i)
+{
+	return i < h->faults ? &h->fault[i] : i == h->faults ? &h->own : NULL;
 }
 
 static enum outcome run_faults_and_hooks(struct session *s, enum phase at)
 {
 	const struct host *h = s->host;
+	const struct fault *f;
 
-	for (size_t i = 0; i < h->faults; i++)
-		if (applies(s, &h->fault[i], at) && run_fault(s, &h->fault[i]) == DONE)
+	for (size_t i = 0; (f = fault_at(h, i)); i++)
+		if (f->then != THEN_ADD && applies(s, f, at) && run_fault(s, f) == DONE)
 			return DONE;
-	if (applies(s, &h->own, at) && run_fault(s, &h->own) == DONE)
-		return DONE;
 	for (const struct hook *k = h->persona->hook; k < h->persona->hook + PERSONA_HOOKS && k->run; k++)
 		if (k->at == at && k->run(s) == DONE)
 			return DONE;
 	return PASS;
 }
 
+/* Behind the answer, in the same segment. */
+static void run_additions(struct session *s, enum phase at)
+{
+	const struct fault *f;
+
+	for (size_t i = 0; (f = fault_at(s->host, i)); i++)
+		if (f->then == THEN_ADD && applies(s, f, at))
+			speak(s, f);
+}
+
+static uint32_t fault_delay(struct session *s, enum phase at)
+{
+	const struct fault *f;
+
+	for (size_t i = 0; (f = fault_at(s->host, i)); i++)
+		if (applies(s, f, at) && f->delay_ms)
+			return f->delay_ms;
+	return 0;
+}
+
 /* --- the ordinary server --- */
+
+uint32_t session_banner_delay(struct session *s)
+{
+	const struct traits *t = &s->host->traits;
+
+	s->seen[PHASE_BANNER] = 1;
+	return s->host->latency_ms + t->banner_delay_ms + t->reply_delay_ms + fault_delay(s, PHASE_BANNER);
+}
 
 void session_greet(struct session *s)
 {
 	size_t before = s->out.len;
 
 	s->state = SESSION_OPEN;
-	s->seen[PHASE_BANNER]++;
 	if (run_faults_and_hooks(s, PHASE_BANNER) == PASS)
 		session_reply(s, s->host->banner);
+	run_additions(s, PHASE_BANNER);
 	if (s->state == SESSION_OPEN && s->out.len > before && s->out.data[before] != '2')
 		s->state = SESSION_REFUSED;
 }
@@ -188,6 +169,7 @@ static void hello(struct session *s)
 	struct buf text = BUF_INIT(REPLY_MAX);
 	const struct yml_list *ext = &s->host->extensions;
 	bool lists = s->cmd->verb == VERB_EHLO;
+	bool has_tls = lists && s->host->traits.tls && !s->tls;
 
 	if (!s->cmd->arg_len) {
 		session_reply(s, "501 5.5.4 Syntax: EHLO hostname");
@@ -197,9 +179,11 @@ static void hello(struct session *s)
 	keep(&s->helo, s->cmd->arg, s->cmd->arg_len);
 	s->state = SESSION_READY;
 	s->is_esmtp = lists;
-	buf_printf(&text, "250%c$host", lists && ext->n ? '-' : ' ');
+	buf_printf(&text, "250%c$host", lists && (ext->n || has_tls) ? '-' : ' ');
 	for (size_t i = 0; lists && i < ext->n; i++)
-		buf_printf(&text, "\n250%c%s", i + 1 < ext->n ? '-' : ' ', ext->item[i]);
+		buf_printf(&text, "\n250%c%s", i + 1 < ext->n || has_tls ? '-' : ' ', ext->item[i]);
+	if (has_tls)
+		buf_puts(&text, "\n250 STARTTLS");
 	session_reply(s, buf_str(&text));
 	buf_free(&text);
 }
@@ -253,49 +237,82 @@ static void mail(struct session *s)
 }
 
 /* In the order: whom do we serve, what is said of this very mailbox, who exists. */
-static void recipient(struct session *s)
+static const char *recipient_reply(const struct session *s)
 {
 	const struct smtp_cmd *c = s->cmd;
 	const struct host *h = s->host;
 	const struct name *domain = desc_name(session_desc(s), c->domain);
 	const char *reply = NULL;
 
-	if (c->domain[0] && !desc_serves(session_desc(s), h, c->domain)) {
-		session_reply(s, h->relay_reply);
-		return;
-	}
+	if (c->domain[0] && !desc_serves(session_desc(s), h, c->domain))
+		return h->relay_reply;
 	reply = mailboxes_reply(&h->mailboxes, c->local);
 	if (!reply && domain)
 		reply = mailboxes_reply(&domain->mailboxes, c->local);
 	if (reply)
-		session_reply(s, reply);
-	else if (h->persona->accepts_all || (h->postmaster && !strcasecmp(c->local, "postmaster")) ||
-		 mailboxes_has(&h->mailboxes, c->local) || (domain && mailboxes_has(&domain->mailboxes, c->local)))
-		session_reply(s, "250 2.1.5 Ok");
-	else
-		session_reply(s, h->unknown_reply);
+		return reply;
+	if (h->persona->accepts_all || (h->postmaster && !strcasecmp(c->local, "postmaster")) ||
+		mailboxes_has(&h->mailboxes, c->local) || (domain && mailboxes_has(&domain->mailboxes, c->local)))
+		return "250 2.1.5 Ok";
+	return h->unknown_reply;
 }
 
-static void rcpt(struct session *s)
+/* What is wrong with the command itself; NULL: nothing. */
+static const char *rcpt_error(const struct session *s)
 {
 	const char *text;
 	size_t n;
 
 	if (s->state != SESSION_MAIL)
-		session_reply(s, "503 5.5.1 Error: need MAIL command");
-	else if (!s->cmd->path_ok)
-		session_reply(s, "501 5.1.3 Bad recipient address syntax");
-	else if (smtp_cmd_param(s->cmd, 0, &text, &n))
-		session_reply(s, "555 5.5.4 Unsupported option");
-	else if (s->cmd->is_utf8 && !s->has_utf8)
-		session_reply(s, "553 5.6.7 Recipient address needs SMTPUTF8");
-	else
-		recipient(s);
+		return "503 5.5.1 Error: need MAIL command";
+	if (!s->cmd->path_ok)
+		return "501 5.1.3 Bad recipient address syntax";
+	if (smtp_cmd_param(s->cmd, 0, &text, &n))
+		return "555 5.5.4 Unsupported option";
+	if (s->cmd->is_utf8 && !s->has_utf8)
+		return "553 5.6.7 Recipient address needs SMTPUTF8";
+	return NULL;
+}
+
+static bool is_unknown(const struct session *s)
+{
+	return !rcpt_error(s) && recipient_reply(s) == s->host->unknown_reply;
+}
+
+static void rcpt(struct session *s)
+{
+	const char *reply = rcpt_error(s);
+
+	if (!reply) {
+		reply = recipient_reply(s);
+		if (reply == s->host->unknown_reply) {
+			s->unknown++;
+			if (s->host->persona->unknown)
+				s->host->persona->unknown(s);
+		}
+	}
+	session_reply(s, reply);
 }
 
 static void starttls(struct session *s)
 {
-	session_reply(s, "502 5.5.1 Error: command not implemented");
+	if (!s->host->traits.tls || s->state == SESSION_MAIL) {
+		session_reply(s, s->host->traits.tls ? "503 5.5.1 Error: inside a transaction"
+						     : "502 5.5.1 Error: command not implemented");
+	} else if (s->tls) {
+		session_reply(s, "503 5.5.1 Error: TLS is in use already");
+	} else if (s->cmd->arg_len) {
+		session_reply(s, "501 5.5.4 Syntax: STARTTLS");
+	} else {
+		session_reply(s, "220 2.0.0 Ready to start TLS");
+		if (s->host->traits.tls_fault == TLS_INJECTS)
+			session_reply(s, s->host->traits.tls_inject);
+		/* What was said in clear is forgotten (RFC 3207). */
+		end_transaction(s);
+		s->state = SESSION_OPEN;
+		s->is_esmtp = false;
+		session_tls_start(s);
+	}
 }
 
 static void rset(struct session *s)
@@ -339,27 +356,60 @@ static void (*const ORDINARY[PHASES])(struct session *) = {
 	[PHASE_OTHER] = other,
 };
 
-static void answer(struct session *s)
+static bool needs_tls(const struct session *s, enum phase at)
 {
-	enum phase at = verb_phase(s->cmd->verb);
+	return s->host->traits.tls == TLS_REQUIRED && !s->tls && at != PHASE_EHLO && at != PHASE_HELO &&
+	       at != PHASE_STARTTLS && at != PHASE_NOOP && at != PHASE_QUIT;
+}
 
+static void answer(struct session *s, enum phase at)
+{
 	if (s->is_early && s->host->early_reply)
 		session_reply(s, s->host->early_reply);
 	else if (s->state == SESSION_REFUSED && at != PHASE_QUIT)
 		session_reply(s, "503 5.5.1 Error: refused already, say QUIT");
-	else if (run_faults_and_hooks(s, at) == PASS)
+	else if (run_faults_and_hooks(s, at) == DONE)
+		;
+	else if (needs_tls(s, at))
+		session_reply(s, "530 5.7.0 Must issue a STARTTLS command first");
+	else
 		ORDINARY[at](s);
+	run_additions(s, at);
 }
 
-void session_line(struct session *s, const uint8_t *line, size_t n)
+static uint32_t delay(struct session *s, enum phase at)
+{
+	const struct traits *t = &s->host->traits;
+	uint32_t ms = t->reply_delay_ms + fault_delay(s, at);
+
+	if (t->unknown_delay_ms && at == PHASE_RCPT && is_unknown(s))
+		ms += t->unknown_delay_ms;
+	return ms;
+}
+
+bool session_line(struct session *s, const uint8_t *line, size_t n)
 {
 	struct smtp_cmd cmd;
+	char ascii[PATH_DOMAIN_MAX];
+	enum phase at;
+	uint32_t ms = 0;
 
 	smtp_cmd_read(&cmd, line, n);
+	if (desc_a_labels(cmd.domain, ascii, sizeof ascii))
+		memcpy(cmd.domain, ascii, sizeof ascii);
+	at = verb_phase(cmd.verb);
 	s->cmd = &cmd;
-	s->seen[verb_phase(cmd.verb)]++;
-	if (cmd.verb == VERB_RCPT)
-		session_count_rcpt(s, cmd.domain, 0);
-	answer(s);
+	if (!s->has_waited) {
+		s->seen[at]++;
+		if (cmd.verb == VERB_RCPT)
+			session_count_rcpt(s, cmd.domain, 0);
+		ms = delay(s, at);
+	}
+	s->has_waited = ms > 0;
+	if (ms)
+		session_wait(s, ms);
+	else
+		answer(s, at);
 	s->cmd = NULL;
+	return !ms;
 }

@@ -7,18 +7,12 @@
 #include "tests/world/smtpd.h"
 
 #define READS_A_TURN 4
-#define LINGER_US 1000000
-
-static struct world *world_of(const struct session *s)
-{
-	return s->site->smtpd->world;
-}
 
 /* --- record and counts --- */
 
-static struct buf *begin(struct session *s, const char *event)
+struct buf *session_note(struct session *s, const char *event)
 {
-	struct buf *line = record_begin(world_of(s)->record, event);
+	struct buf *line = record_begin(session_world(s)->record, event);
 
 	record_number(line, "conn", s->id);
 	record_text(line, "host", s->host->name);
@@ -28,52 +22,55 @@ static struct buf *begin(struct session *s, const char *event)
 static void note_connect(struct session *s)
 {
 	char text[ADDR_TEXT_MAX];
-	struct buf *line = begin(s, "connect");
+	struct buf *line = session_note(s, "connect");
 
 	record_text(line, "local", addr_text(&s->local, text));
 	record_text(line, "peer", addr_text(&s->peer, text));
-	record_end(world_of(s)->record);
-	counts_open(&world_of(s)->counts, s->host->number);
+	record_end(session_world(s)->record);
+	counts_open(&session_world(s)->counts, s->host->number);
 }
 
 static void note_close(struct session *s)
 {
-	struct buf *line = begin(s, "close");
+	struct buf *line = session_note(s, "close");
 
 	record_text(line, "by", s->closed_by ? s->closed_by : "server");
 	record_number(line, "bytes_in", s->bytes_in);
 	record_number(line, "bytes_out", s->bytes_out);
 	record_number(line, "round_trips", s->round_trips);
 	record_number(line, "round_trips_rcpt", s->round_trips_rcpt);
-	record_end(world_of(s)->record);
-	counts_close(&world_of(s)->counts, s->host->number);
+	record_end(session_world(s)->record);
+	counts_close(&session_world(s)->counts, s->host->number);
 }
 
-static void note_line(struct session *s, const uint8_t *bytes, size_t n, size_t text_len)
+static enum verb note_line(struct session *s, const uint8_t *bytes, size_t n, size_t text_len)
 {
 	struct smtp_cmd cmd;
-	struct buf *line = begin(s, "line");
+	struct buf *line = session_note(s, "line");
 
 	smtp_cmd_read(&cmd, bytes, text_len);
 	record_text(line, "verb", cmd.word);
 	record_bytes(line, "arg", cmd.arg, cmd.arg_len);
 	record_bytes(line, "raw", bytes, n);
+	if (session_is_tls(s))
+		record_number(line, "tls", 1);
 	record_number(line, "round_trip", s->round_trips);
-	record_end(world_of(s)->record);
-	world_of(s)->counts.all.verbs[cmd.verb]++;
-	world_of(s)->counts.host[s->host->number].verbs[cmd.verb]++;
+	record_end(session_world(s)->record);
+	session_world(s)->counts.all.verbs[cmd.verb]++;
+	session_world(s)->counts.host[s->host->number].verbs[cmd.verb]++;
+	return cmd.verb;
 }
 
 void session_count_rcpt(struct session *s, const char *domain, int code)
 {
-	counts_rcpt(&world_of(s)->counts, s->host->number, domain, code);
+	counts_rcpt(&session_world(s)->counts, s->host->number, domain, code);
 	if (code)
 		s->round_trips_rcpt = s->round_trips;
 }
 
 const struct desc *session_desc(const struct session *s)
 {
-	return world_of(s)->desc;
+	return session_world(s)->desc;
 }
 
 int64_t session_now_ms(const struct session *s)
@@ -90,9 +87,12 @@ void session_end(struct session *s)
 
 	if (s->state == SESSION_CLOSED)
 		return;
+	if (s->tls && !session_is_tls(s))
+		session_tls_lost(s);
 	s->state = SESSION_CLOSED;
 	note_close(s);
 	loop_timer_clear(d->world->loop, &s->timer);
+	loop_timer_clear(d->world->loop, &s->pump);
 	if (s->is_dirty)
 		TAILQ_REMOVE(&d->dirty, s, dirty);
 	s->is_dirty = false;
@@ -110,110 +110,11 @@ void session_free(struct session *s)
 	loop_close(s->site->smtpd->world->loop, &s->watch);
 	buf_free(&s->in);
 	buf_free(&s->out);
+	buf_free(&s->endless);
+	session_tls_free(s);
 	free(s->helo);
 	free(s->sender);
 	free(s);
-}
-
-/* --- writing --- */
-
-static void mark_dirty(struct session *s)
-{
-	if (s->is_dirty || s->state == SESSION_CLOSED)
-		return;
-	s->is_dirty = true;
-	TAILQ_INSERT_TAIL(&s->site->smtpd->dirty, s, dirty);
-}
-
-void session_tell(struct session *s, const char *text, size_t n)
-{
-	struct buf *line;
-	size_t shown = n;
-
-	if (s->state == SESSION_CLOSED || s->state == SESSION_CLOSING)
-		return;
-	buf_append(&s->out, text, n);
-	if (s->out.err) { /* it never reads: no more for it */
-		s->is_reset = true;
-		session_end(s);
-		return;
-	}
-	while (shown && (text[shown - 1] == '\n' || text[shown - 1] == '\r'))
-		shown--;
-	line = begin(s, "reply");
-	record_text(line, "verb", s->cmd ? s->cmd->word : "");
-	record_bytes(line, "text", text, shown);
-	record_end(world_of(s)->record);
-	mark_dirty(s);
-}
-
-void session_close(struct session *s)
-{
-	if (s->state == SESSION_CLOSED || s->state == SESSION_CLOSING)
-		return;
-	s->state = SESSION_CLOSING;
-	if (!s->closed_by)
-		s->closed_by = "server";
-	mark_dirty(s);
-}
-
-void session_reset(struct session *s)
-{
-	s->is_reset = true;
-	session_end(s);
-}
-
-void session_silent(struct session *s)
-{
-	if (s->state != SESSION_CLOSED && s->state != SESSION_CLOSING)
-		s->state = SESSION_SILENT;
-}
-
-static void want_events(struct session *s)
-{
-	uint32_t events = s->is_blocked ? EPOLLOUT : 0;
-
-	if (s->in.len < SESSION_INPUT_MAX && !s->is_peer_done)
-		events |= EPOLLIN;
-	loop_change(world_of(s)->loop, &s->watch, events);
-}
-
-void session_flush(struct session *s)
-{
-	while (s->sent < s->out.len) {
-		ssize_t n = send(s->watch.fd, s->out.data + s->sent, s->out.len - s->sent, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN) {
-			s->is_blocked = true;
-			want_events(s);
-			return;
-		}
-		if (n < 0) {
-			s->closed_by = "reset";
-			session_end(s);
-			return;
-		}
-		s->sent += (size_t)n;
-		s->bytes_out += (uint64_t)n;
-		world_of(s)->counts.all.bytes_out += (uint64_t)n;
-		world_of(s)->counts.host[s->host->number].bytes_out += (uint64_t)n;
-	}
-	buf_free(&s->out);
-	s->sent = 0;
-	if (s->is_blocked) {
-		s->is_blocked = false;
-		want_events(s);
-	}
-	if (s->state != SESSION_CLOSING || s->is_shut)
-		return;
-	/* The peer closes second, so that what is on its way to it is not cut off by a reset. */
-	s->is_shut = true;
-	shutdown(s->watch.fd, SHUT_WR);
-	if (s->is_peer_done)
-		session_end(s);
-	else
-		loop_timer(world_of(s)->loop, &s->timer, LINGER_US);
 }
 
 /* --- reading --- */
@@ -238,16 +139,22 @@ static size_t without_end(const uint8_t *line, size_t n)
 	return n;
 }
 
+static bool is_listening(const struct session *s)
+{
+	return s->state != SESSION_SILENT && s->state != SESSION_CLOSING && s->state != SESSION_CLOSED;
+}
+
 static void note_lines(struct session *s)
 {
 	size_t n;
 
-	while ((n = line_at(s, s->noted)) > 0) {
+	while (!s->is_starting && (n = line_at(s, s->noted)) > 0) {
 		const uint8_t *line = s->in.data + s->noted;
-		note_line(s, line, n, without_end(line, n));
+		bool is_starttls = note_line(s, line, n, without_end(line, n)) == VERB_STARTTLS;
 		s->noted += n;
+		s->is_starting = is_starttls && s->host->traits.tls && !s->tls && is_listening(s);
 	}
-	if (s->in.len - s->noted > SESSION_LINE_MAX) {
+	if (!s->is_starting && s->in.len - s->noted > SESSION_LINE_MAX) {
 		note_line(s, s->in.data + s->noted, s->in.len - s->noted, s->in.len - s->noted);
 		s->noted = s->in.len;
 		session_tell(s, "500 5.5.2 Error: line too long\r\n", 32);
@@ -255,9 +162,23 @@ static void note_lines(struct session *s)
 	}
 }
 
-static bool is_listening(const struct session *s)
+/* What the peer left in the middle, when it says no more, is seen too, but not answered. */
+static void note_half_line(struct session *s)
 {
-	return s->state != SESSION_SILENT && s->state != SESSION_CLOSING && s->state != SESSION_CLOSED;
+	if (!s->is_peer_done || s->is_starting || s->in.len == s->noted)
+		return;
+	note_line(s, s->in.data + s->noted, s->in.len - s->noted, s->in.len - s->noted);
+	s->in.len = s->noted;
+}
+
+/* STARTTLS, the last line in the record, was answered: what follows is a handshake, or lines after all. */
+static void starttls_answered(struct session *s)
+{
+	s->is_starting = false;
+	if (s->tls)
+		return;
+	note_lines(s);
+	note_half_line(s);
 }
 
 /* Answers every line that is in the record: they came together. */
@@ -265,18 +186,31 @@ static void answer_burst(struct session *s)
 {
 	size_t done = 0, n;
 
-	s->is_early = false;
+	if (!s->has_waited)
+		s->is_early = false;
 	while (is_listening(s) && done < s->noted && (n = line_at(s, done)) > 0) {
-		session_line(s, s->in.data + done, without_end(s->in.data + done, n));
+		if (!session_line(s, s->in.data + done, without_end(s->in.data + done, n)))
+			break;
 		s->is_early = true;
 		done += n;
+		if (s->is_starting && done == s->noted)
+			starttls_answered(s);
 	}
-	if (!is_listening(s))
+	if (!is_listening(s)) {
+		starttls_answered(s);
 		done = s->noted;
+	}
 	buf_consume(&s->in, done);
 	s->noted -= done;
+	if (s->in.len && s->tls && !session_is_tls(s))
+		session_tls_take_back(s);
 	if (!s->in.len)
 		buf_free(&s->in);
+}
+
+void session_wait(struct session *s, uint32_t ms)
+{
+	loop_timer(session_world(s)->loop, &s->timer, (int64_t)ms * 1000);
 }
 
 static void arrange_answer(struct session *s)
@@ -287,7 +221,7 @@ static void arrange_answer(struct session *s)
 		answer_burst(s);
 	} else if (s->state != SESSION_BANNER && has_line && !s->timer.slot) {
 		if (s->host->latency_ms)
-			loop_timer(world_of(s)->loop, &s->timer, (int64_t)s->host->latency_ms * 1000);
+			loop_timer(session_world(s)->loop, &s->timer, (int64_t)s->host->latency_ms * 1000);
 		else
 			answer_burst(s);
 	}
@@ -299,10 +233,9 @@ static void peer_done(struct session *s)
 	s->is_peer_done = true;
 	if (!s->closed_by)
 		s->closed_by = "client";
-	if (s->in.len > s->noted) { /* half a line is seen too */
-		note_line(s, s->in.data + s->noted, s->in.len - s->noted, s->in.len - s->noted);
-		buf_consume(&s->in, s->in.len - s->noted);
-	}
+	if (s->tls && !session_is_tls(s))
+		session_tls_lost(s);
+	note_half_line(s);
 	if (s->is_shut)
 		session_end(s);
 }
@@ -328,22 +261,48 @@ static void on_timer(struct timer *t)
 	}
 	end_when_answered(s);
 	if (s->state != SESSION_CLOSED)
-		want_events(s);
+		session_want_events(s);
 }
 
 static void count_bytes(struct session *s, size_t n)
 {
-	struct counts *c = &world_of(s)->counts;
+	struct counts *c = &session_world(s)->counts;
 
 	s->bytes_in += n;
 	c->all.bytes_in += n;
 	c->host[s->host->number].bytes_in += n;
-	/* A round trip begins with bytes that come while nothing is owed: all before them is answered and sent. */
-	if (s->in.len || s->out.len || !is_listening(s))
+}
+
+/* A round trip begins with bytes that come while nothing is owed: all before them is answered and sent. */
+static void count_round_trip(struct session *s)
+{
+	struct counts *c = &session_world(s)->counts;
+
+	if (s->in.len || s->out.len > s->not_owed || !is_listening(s))
 		return;
 	s->round_trips++;
 	c->all.round_trips++;
 	c->host[s->host->number].round_trips++;
+}
+
+void session_take(struct session *s, const uint8_t *bytes, size_t n)
+{
+	count_round_trip(s);
+	buf_append(&s->in, bytes, n);
+	note_lines(s);
+	if (!is_listening(s))
+		answer_burst(s);
+}
+
+/* Who speaks before the greeting has no manners, or is a machine that sends mail nobody wants. */
+static void punish_early_talker(struct session *s)
+{
+	if (s->state != SESSION_BANNER || !s->bytes_in || !s->host->traits.early_talker_reply)
+		return;
+	loop_timer_clear(session_world(s)->loop, &s->timer);
+	session_reply(s, s->host->traits.early_talker_reply);
+	session_close(s);
+	answer_burst(s);
 }
 
 /* False: nothing more to read now. */
@@ -363,10 +322,10 @@ static bool read_some(struct session *s, bool is_hung_up)
 		peer_done(s);
 	} else {
 		count_bytes(s, (size_t)n);
-		buf_append(&s->in, chunk, (size_t)n);
-		note_lines(s);
-		if (!is_listening(s))
-			answer_burst(s);
+		if (s->tls)
+			session_tls_take(s, chunk, (size_t)n);
+		else
+			session_take(s, chunk, (size_t)n);
 		return s->state != SESSION_CLOSED;
 	}
 	return false;
@@ -380,7 +339,7 @@ static void on_ready(struct watch *w, uint32_t events)
 	if (s->state == SESSION_CLOSED)
 		return;
 	if (events & EPOLLOUT)
-		mark_dirty(s);
+		session_mark_dirty(s);
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
 	for (int i = 0; i < READS_A_TURN && s->in.len < SESSION_INPUT_MAX; i++)
@@ -388,10 +347,11 @@ static void on_ready(struct watch *w, uint32_t events)
 			break;
 	if (s->state == SESSION_CLOSED)
 		return;
+	punish_early_talker(s);
 	arrange_answer(s);
 	end_when_answered(s);
 	if (s->state != SESSION_CLOSED && (s->in.len >= SESSION_INPUT_MAX || s->is_peer_done != was_done))
-		want_events(s);
+		session_want_events(s);
 }
 
 /* --- the beginning --- */
@@ -400,6 +360,7 @@ void session_start(struct listener *l, int fd, const struct sockaddr_storage *pe
 {
 	struct smtpd *d = l->site->smtpd;
 	struct session *s = calloc(1, sizeof *s);
+	uint32_t delay;
 
 	if (!s) {
 		close(fd);
@@ -416,12 +377,19 @@ void session_start(struct listener *l, int fd, const struct sockaddr_storage *pe
 	s->out.max = SESSION_OUTPUT_MAX;
 	s->watch = (struct watch){ on_ready, fd };
 	s->timer.fire = on_timer;
+	s->endless.max = s->out.max;
+	session_out_init(s);
 	TAILQ_INSERT_TAIL(&d->all, s, all);
 	note_connect(s);
-	if (!loop_watch(d->world->loop, &s->watch, EPOLLIN))
+	if (!loop_watch(d->world->loop, &s->watch, EPOLLIN)) {
 		session_end(s);
-	else if (s->host->latency_ms)
-		loop_timer(d->world->loop, &s->timer, (int64_t)s->host->latency_ms * 1000);
+		return;
+	}
+	if (s->host->traits.banner_teaser)
+		session_reply(s, s->host->traits.banner_teaser);
+	delay = session_banner_delay(s);
+	if (delay)
+		session_wait(s, delay);
 	else
 		session_greet(s);
 }

@@ -133,6 +133,9 @@ struct smtpd *smtpd_start(struct world *w)
 	if (!d->site || !d->listener)
 		abort();
 	add_listeners(d);
+	for (size_t i = 0; i < w->desc->hosts && !d->key; i++)
+		if (w->desc->host[i].traits.tls)
+			d->key = tls_key_new();
 	while (tries-- > 0 && !d->port)
 		if (!bind_all(d, w->desc->smtp_port) && !tries)
 			say_failed(d);
@@ -172,6 +175,9 @@ void smtpd_stop(struct smtpd *d)
 	for (size_t i = 0; i < d->listeners; i++)
 		loop_close(d->world->loop, &d->listener[i].watch);
 	smtpd_forget(d);
+	for (size_t i = 0; i < d->world->desc->hosts; i++)
+		tls_context_free(d->site[i].tls);
+	tls_key_free(d->key);
 	free(d->site);
 	free(d->listener);
 	free(d);
@@ -190,8 +196,10 @@ void smtpd_reset(struct smtpd *d)
 
 void smtpd_forget(struct smtpd *d)
 {
-	for (size_t i = 0; i < d->world->desc->hosts; i++)
+	for (size_t i = 0; i < d->world->desc->hosts; i++) {
 		greylist_forget(&d->site[i]);
+		unknown_forget(&d->site[i]);
+	}
 }
 
 void smtpd_connections_json(struct smtpd *d, struct buf *out)

@@ -129,7 +129,7 @@ static void map_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *
 {
 	struct map_ctx *ctx = arg;
 	const char *text = yml_scalar(y, key);
-	char allowed[800];
+	char allowed[1600];
 
 	for (const struct yml_field *f = ctx->table; f->key; f++) {
 		if (!strcmp(f->key, text)) {
@@ -198,6 +198,38 @@ void yml_lines(struct yml *y, yaml_node_t *node, void *field)
 			*end++ = '\n';
 	}
 	*(const char **)field = text;
+}
+
+static int hex(char c)
+{
+	const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c | 32) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
+void yml_raw(struct yml *y, yaml_node_t *node, void *field)
+{
+	const char *text = yml_scalar(y, node);
+	struct yml_bytes *bytes = field;
+	char *out = arena_get(y->arena, strlen(text) + 1);
+
+	*bytes = (struct yml_bytes){ out, 0 };
+	for (; *text; text++) {
+		static const char NAME[] = "rnt\\", BYTE[] = "\r\n\t\\";
+		const char *at;
+		if (*text != '\\') {
+			out[bytes->len++] = *text;
+		} else if (text[1] && (at = strchr(NAME, text[1]))) {
+			out[bytes->len++] = BYTE[at - NAME];
+			text++;
+		} else if (text[1] == 'x' && hex(text[2]) >= 0 && hex(text[3]) >= 0) {
+			out[bytes->len++] = (char)(hex(text[2]) << 4 | hex(text[3]));
+			text += 3;
+		} else {
+			yml_fail(y, node, "%.4s is no escape; allowed: \\r \\n \\t \\\\ \\xHH", text);
+			return;
+		}
+	}
 }
 
 void yml_bool(struct yml *y, yaml_node_t *node, void *field)

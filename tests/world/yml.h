@@ -12,7 +12,7 @@ struct yml {
 	yaml_document_t doc;
 	const char *file;
 	struct arena *arena; /* where texts are copied to */
-	char error[1024];    /* `FILE:LINE: what is wrong, what is allowed`; "" while all is well */
+	char error[2048];    /* `FILE:LINE: what is wrong, what is allowed`; "" while all is well */
 	bool loaded;
 };
 
@@ -24,6 +24,11 @@ struct yml_field {
 struct yml_list {
 	char **item;
 	size_t n;
+};
+
+struct yml_bytes {
+	const char *data; /* NULL: not there */
+	size_t len;
 };
 
 /* Reads the text; false with `error` set when it is no YAML or holds nothing. */
@@ -50,4 +55,6 @@ void yml_lines(struct yml *, yaml_node_t *, void *field); /* const char *: a tex
 void yml_texts(struct yml *, yaml_node_t *, void *field); /* struct yml_list: a list, or one text */
 void yml_bool(struct yml *, yaml_node_t *, void *field);  /* bool */
 void yml_u32(struct yml *, yaml_node_t *, void *field);	  /* uint32_t */
-void yml_port(struct yml *, yaml_node_t *, void *field);  /* int, 0 to 65535 */
+/* struct yml_bytes: a text with \r \n \t \\ and \xHH, NUL included */
+void yml_raw(struct yml *, yaml_node_t *, void *field);
+void yml_port(struct yml *, yaml_node_t *, void *field); /* int, 0 to 65535 */

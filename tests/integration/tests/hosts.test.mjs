@@ -111,6 +111,27 @@ for (const [kind, fault] of [
 	});
 }
 
+// Were a reply too many taken for an answer, each recipient would get its neighbour's.
+for (const [kind, fault] of Object.entries({
+	"greets twice": { phase: "banner", reply: ["220 one", "220 two"] },
+	"greets where EHLO's answer is owed": { phase: "ehlo", reply: "220 $host" },
+})) {
+	row(`a host that ${kind}: its replies answer nothing`, `${kind.replaceAll(/\W/g, "-").toLowerCase()}.test`, twoHosts({ faults: [fault] }), async (ask, domain) => {
+		const { results, record } = await ask(["zq-known1", "zq-nobody"]);
+		assertVerdict(results[0], "DELIVERABLE", "ACCEPTED");
+		assertVerdict(results[1], "UNDELIVERABLE", "MAILBOX_UNKNOWN");
+		for (const result of results) assert.equal(result.evidence.mail_host, `mx2.${domain}`);
+		assert.equal(record.rcpts({ host: `mx1.${domain}` }).length, 0);
+	});
+}
+row("a host that answers EHLO twice: as when it is lost after MAIL", "answers-twice.test", twoHosts({ faults: [{ phase: "ehlo", reply: ["250 $host", "250 $host"] }] }),
+	async (ask, domain) => {
+		const { results, record } = await ask(["zq-known1", "zq-nobody"]);
+		assert.deepEqual(words(results), Array(2).fill("UNKNOWN PROTOCOL_ERROR"));
+		assert.deepEqual(record.hosts(), Array(3).fill(`mx1.${domain}`));
+		assert.equal(record.rcpts().length, 0);
+	});
+
 // --- refusals of us ---
 
 const BLOCKED5 = "554 5.7.1 Service unavailable; Client host [$client] blocked using bl.example";

@@ -20,7 +20,7 @@ static void names_are_found(void **state)
 		assert_ptr_equal(persona_find(p->name), p);
 		assert_true(p->what && p->what[0]);
 	}
-	assert_true(n >= 13);
+	assert_true(n >= 40);
 	assert_null(persona_at(n));
 	assert_null(persona_find("nobody"));
 	assert_null(persona_find(""));
@@ -31,7 +31,7 @@ static void faults_do_something(void **state)
 	(void)state;
 	for (size_t i = 0; persona_at(i); i++) {
 		const struct fault *f = &persona_at(i)->fault;
-		if (f->is_set && !f->reply && f->then == THEN_GO_ON)
+		if (f->is_set && !f->reply && !f->raw.data && f->then == THEN_GO_ON)
 			fail_msg("%s does nothing", persona_at(i)->name);
 		if (!f->is_set && f->reply)
 			fail_msg("%s has a reply that is never given", persona_at(i)->name);

@@ -8,158 +8,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <arpa/inet.h>
 #include <cmocka.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "server/base/buf.h"
+#include "tests/unit/world/talk.h"
 
-#define WORLD "tests/world/world"
 #define DESCRIPTION "tests/unit/world/talk.yaml"
-#define MAIL "EHLO me\r\nMAIL FROM:<p@probe.test>\r\n"
-
-struct running {
-	pid_t pid;
-	int smtp, control; /* ports */
-};
-
-static pid_t launch(char *const argv[], int *out, int with_errors)
-{
-	int fds[2];
-
-	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (!pid) {
-		dup2(fds[1], 1);
-		if (with_errors)
-			dup2(fds[1], 2);
-		execv(WORLD, argv);
-		_exit(127);
-	}
-	close(fds[1]);
-	*out = fds[0];
-	return pid;
-}
-
-static int status_of(pid_t pid)
-{
-	int status;
-
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static void read_all(int fd, char *text, size_t room)
-{
-	size_t used = 0;
-	ssize_t n;
-
-	while (used + 1 < room && (n = read(fd, text + used, room - used - 1)) > 0)
-		used += (size_t)n;
-	text[used] = '\0';
-}
 
 static int start(void **state)
 {
-	char *argv[] = { WORLD, "--config", DESCRIPTION, NULL }, line[400], *at;
-	struct running *w = calloc(1, sizeof *w);
-	size_t used = 0;
-	int out;
-
-	assert_non_null(w);
-	w->pid = launch(argv, &out, 0);
-	while (used + 1 < sizeof line && read(out, line + used, 1) == 1 && line[used++] != '\n')
-		;
-	line[used] = '\0';
-	close(out);
-	at = strstr(line, "smtp_port=");
-	assert_non_null(at);
-	w->smtp = (int)strtol(at + 10, NULL, 10);
-	at = strstr(line, "control=127.0.0.1:");
-	assert_non_null(at);
-	w->control = (int)strtol(at + 18, NULL, 10);
-	*state = w;
+	*state = talk_start(DESCRIPTION);
 	return 0;
 }
 
 static int stop(void **state)
 {
-	struct running *w = *state;
-
-	kill(w->pid, SIGTERM);
-	assert_int_equal(status_of(w->pid), 0);
-	free(w);
+	talk_stop(*state);
 	return 0;
-}
-
-static int connect_to(const char *ip, int port)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	inet_pton(AF_INET, ip, &in.sin_addr);
-	if (!connect(fd, (struct sockaddr *)&in, sizeof in))
-		return fd;
-	close(fd);
-	return -1;
-}
-
-static void send_text(int fd, const char *text)
-{
-	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
-}
-
-/* Reads until the text ends with these words. */
-static void expect(int fd, const char *end)
-{
-	char text[8192] = "";
-	size_t used = 0, len = strlen(end);
-
-	while (used < len || memcmp(text + used - len, end, len)) {
-		if (used + 1 == sizeof text || read(fd, text + used, 1) != 1)
-			fail_msg("wanted: %s\ngot: %s", end, text);
-		text[++used] = '\0';
-	}
-}
-
-static char *control(struct running *w, const char *request)
-{
-	static char answer[256 * 1024];
-	int fd = connect_to("127.0.0.1", w->control);
-
-	assert_true(fd >= 0);
-	send_text(fd, request);
-	send_text(fd, " HTTP/1.0\r\n\r\n");
-	read_all(fd, answer, sizeof answer);
-	close(fd);
-	return answer;
-}
-
-static void has(const char *text, const char *words)
-{
-	if (!strstr(text, words))
-		fail_msg("no %s in: %s", words, text);
-}
-
-/* Sends all at once and ends the connection's own side; gives everything that came. */
-static char *say(struct running *w, const char *ip, const char *text)
-{
-	static char answer[65536];
-	int fd = connect_to(ip, w->smtp);
-
-	assert_true(fd >= 0);
-	expect(fd, "\r\n");
-	send_text(fd, text);
-	shutdown(fd, SHUT_WR);
-	read_all(fd, answer, sizeof answer);
-	close(fd);
-	return answer;
 }
 
 static void ordinary_server(void **state)
@@ -180,7 +48,9 @@ static void nothing_beyond_the_eight(void **state)
 		MAIL "RCPT TO:<u1@normal.example>\r\nDATA\r\nVRFY u1\r\nfoo\001\377bar\r\nQUIT\r\n");
 
 	has(text, "250 2.1.5 Ok\r\n502 5.5.2 Error: command not recognized\r\n502 5.5.2");
+	has(say(*state, "127.20.0.1", "EHLO me\r\nNOOP\r\nRCPT TO:<half"), "250 8BITMIME\r\n250 2.0.0 Ok\r\n");
 	text = control(*state, "GET /record?since=0");
+	has(text, "\"raw\":\"RCPT TO:<half\",");
 	has(text, "\"verb\":\"DATA\",\"arg\":\"\",\"raw\":\"DATA\\r\\n\"");
 	has(text, "\"raw\":\"foo\\u0001\\u00ffbar\\r\\n\"");
 	has(control(*state, "GET /counts"), "\"DATA\":1");
@@ -288,11 +158,11 @@ static void ends_with_a_code(int wanted, const char *words, char *const argv[])
 {
 	char text[2048];
 	int out;
-	pid_t pid = launch(argv, &out, 1);
+	pid_t pid = talk_launch(argv, &out, 1);
 
 	read_all(out, text, sizeof text);
 	close(out);
-	assert_int_equal(status_of(pid), wanted);
+	assert_int_equal(talk_status(pid), wanted);
 	has(text, words);
 }
 
@@ -317,7 +187,7 @@ static void quits(void **state)
 
 	start(&other);
 	has(control(other, "POST /quit"), "200 OK");
-	assert_int_equal(status_of(((struct running *)other)->pid), 0);
+	assert_int_equal(talk_status(((struct running *)other)->pid), 0);
 	free(other);
 }
 
