@@ -29,6 +29,7 @@ struct plan {
 	bool has_fact;
 	struct catch_all_fact fact;
 	enum reason why_not; /* without hops: the reason; with hops: REASON_NONE */
+	bool incomplete;     /* a host is left out whose addresses are not known, or not to be reached from here */
 	unsigned hop_count;
 	struct hop hop[];
 };
