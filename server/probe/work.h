@@ -32,7 +32,6 @@ struct ask {
 	struct address address;
 	int64_t not_before_ms; /* the latest of its targets' */
 	uint8_t lost;	       /* sessions lost after MAIL */
-	uint8_t crowded;       /* times "too many recipients" was the answer */
 	bool said;	       /* a RCPT for it was ever sent */
 	uint16_t attempts;     /* conversations begun */
 	bool hosts_differ;     /* hosts failed for different reasons */
@@ -58,6 +57,7 @@ struct work {
 	bool has_fact;
 	struct catch_all_fact fact; /* the newest known */
 	unsigned order;		    /* of the last reply to a RCPT here */
+	unsigned crowded;	    /* sessions in a row that took nobody: "too many recipients" */
 	struct {
 		char domain[DOMAIN_SIZE]; /* zero-padded */
 		struct ip ip;
