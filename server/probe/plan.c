@@ -60,7 +60,6 @@ static void add_host(struct plan *p, struct making *m, const struct route_host *
 				rules_operator(m->rules, host->name, hop->operator_name, sizeof hop->operator_name);
 				hop->ip = *ip;
 				hop->source = m->source[v6];
-				hop->preference = host->preference;
 				hop->best = host->preference == m->best;
 			}
 		}

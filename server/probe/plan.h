@@ -18,8 +18,7 @@ struct hop {
 	char operator_name[OPERATOR_SIZE];
 	struct ip ip;
 	const struct config_source *source; /* which of our addresses asks */
-	uint16_t preference;
-	bool best; /* no host has a better preference */
+	bool best;			    /* no host has a better preference */
 };
 
 struct plan {

@@ -76,9 +76,9 @@ void ask_answer(struct ask *, struct answer *);
 
 struct work *work_new(const struct plan *, unsigned hop);
 void work_free(struct work *); /* empty */
-/* Takes the ask in, waiting; one with the same address swallows it. first: ahead of the others. */
-void work_add(struct work *, struct ask *, bool first);
-void work_remove(struct work *, struct ask *); /* not one of a visit's lists */
+/* Takes the ask in, waiting; one with the same address swallows it. */
+void work_add(struct work *, struct ask *);
+void work_remove(struct work *, struct ask *); /* one that a visit took: after visit_drop() */
 struct ask *work_find(const struct work *, const struct address *);
 /* The fact counts for this ask: it is known, valid and not older than asked for. */
 bool work_fact_is_fresh(const struct work *, const struct ask *, int64_t now_wall_ms);
