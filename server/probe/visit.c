@@ -140,10 +140,13 @@ void visit_answered(struct visit *v, int tag, struct rcpt_answer answer)
 void visit_unsaid(struct visit *v, int tag)
 {
 	struct ask *a = visit_ask(v, tag);
-	if (a)
-		move(v, a, ASK_TAKEN);
-	else
+	if (!a) {
 		v->random_flying = false;
+		return;
+	}
+	move(v, a, ASK_TAKEN);
+	TAILQ_REMOVE(&v->taken, a, link); /* it is the next, so that it does not come last each time */
+	TAILQ_INSERT_HEAD(&v->taken, a, link);
 }
 
 void visit_refused(struct visit *v, const struct reading *reading)

@@ -44,7 +44,7 @@ static void set_stage(struct stage *s, unsigned asks, unsigned unknown_max)
 		assert_int_equal(address_parse(text, (size_t)n, &a, &why), ERR_OK);
 		struct target *t = target_new(s->caller, &a, i, INT64_MIN);
 		t->plan = plan_ref(s->plan);
-		work_add(s->work, ask_new(t), false);
+		work_add(s->work, ask_new(t));
 	}
 	visit_begin(&s->visit, s->work, unknown_max, 0, 0, NOW);
 	while (visit_take(&s->visit))
