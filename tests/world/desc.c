@@ -135,6 +135,7 @@ struct desc *desc_read_text(const char *file, const char *text, size_t n, char *
 	d->negative_ttl = 60;
 	if (yml_load(&r.y, file, text, n, &d->arena))
 		read_sections(&r);
+	HASH_CLEAR(hh, r.owners); /* they are in the arena */
 	yml_free(&r.y);
 	if (yml_failed(&r.y)) {
 		snprintf(error, room, "%s", r.y.error);
