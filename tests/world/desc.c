@@ -224,8 +224,8 @@ static const struct name *follow(const struct desc *d, const char *name)
 
 static bool has_address_of(const struct name *n, const struct host *host)
 {
-	if (!n)
-		return false;
+	if (!n || n == host->dns)
+		return n;
 	for (size_t i = 0; i < n->addrs; i++)
 		for (size_t k = 0; k < host->dns->addrs; k++)
 			if (addr_same_ip(&n->addr[i], &host->dns->addr[k]))
