@@ -38,7 +38,7 @@ export class PostfixServices extends Postfix {
 	}
 }
 
-/** Makes a self-signed certificate for a name in a folder: {"key.pem": bytes, "cert.pem": bytes, sha256: hexadecimal}. */
+/** Makes a self-signed certificate for a name, with files in that folder: {files: {"key.pem", "cert.pem"}, sha256}. */
 export function selfSigned(name, folder) {
 	const [key, certificate] = ["key.pem", "cert.pem"].map((file) => path.join(folder, file));
 	execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
@@ -46,7 +46,6 @@ export function selfSigned(name, folder) {
 	const printed = execFileSync("openssl", ["x509", "-in", certificate, "-noout", "-fingerprint", "-sha256"], { encoding: "utf8" });
 	return {
 		files: { "key.pem": fs.readFileSync(key), "cert.pem": fs.readFileSync(certificate) },
-		paths: { key, certificate },
 		sha256: printed.replace(/^.*=/, "").replace(/[^0-9A-F]/g, "").toLowerCase(),
 	};
 }
