@@ -39,8 +39,3 @@ int interrupt_fd(void)
 {
 	return pipe_fds[0];
 }
-
-bool interrupt_happened(void)
-{
-	return count != 0;
-}

@@ -5,4 +5,3 @@
 
 bool interrupt_init(void); /* once, in main, before threads; also ignores SIGPIPE */
 int interrupt_fd(void);	   /* -1 before interrupt_init() */
-bool interrupt_happened(void);

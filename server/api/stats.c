@@ -65,6 +65,7 @@ static void get_stats(struct unary *u, const uint8_t *msg, size_t len)
 	r.dns_queries = (uint64_t)stat_get(STAT_DNS_QUERIES);
 	r.sessions_open = (uint64_t)stat_get(STAT_SESSIONS_OPEN);
 	r.addresses_waiting = (uint64_t)stat_get(STAT_ADDRESSES_WAITING);
+	r.permits_held = (uint64_t)stat_get(STAT_PERMITS);
 	r.calls_open = (uint64_t)stat_get(STAT_CALLS_OPEN);
 	unary_reply(u, &r.base);
 }

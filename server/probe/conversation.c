@@ -9,6 +9,7 @@
 #include "server/probe/outcome.h"
 #include "server/stats/stats.h"
 
+#define CROWDED_MAX 2		    /* sessions in a row that took nobody */
 #define SOFT_SHARE(ms) ((ms)*4 / 5) /* of a session's time; then no new visit is begun */
 
 static void go_on(struct mail *);
@@ -96,17 +97,28 @@ static struct answer *evidence_of(const struct session *s, const struct heard *h
 	return evidence_new(s, h->phase, &h->context, h->reply, &h->reading);
 }
 
+/* One session after the other took nobody: the next would fare no better. */
+static bool is_crowded_out(const struct session *s)
+{
+	return s->visit.work->crowded >= CROWDED_MAX;
+}
+
 static void recipient_answered(struct session *s, int tag, const struct heard *h)
 {
 	struct visit *v = &s->visit;
 	struct ask *a = visit_ask(v, tag);
+	if (h->reading.kind != MEANS_TOO_MANY_RECIPIENTS || s->heard)
+		v->work->crowded = 0;
 	if (h->reading.kind == MEANS_TOO_MANY_RECIPIENTS) {
 		s->full = true;
-		if (!s->heard) { /* not even one in this transaction: the rest in the next session */
+		if (s->heard) {
+			s->takes = s->heard;
+		} else { /* not even one in this transaction: the rest in the next session */
+			v->work->crowded += a && !s->winding;
 			s->winding = true;
 			v->may_ask = v->may_ask_random = false;
 		}
-		if (!a || ++a->crowded < 2) {
+		if (!a || !is_crowded_out(s)) {
 			visit_unsaid(v, tag);
 			return;
 		}
@@ -252,7 +264,12 @@ static void act(struct session *s, struct dlg_result r, enum dlg_event event, co
 		break;
 	case DLG_ANSWER:
 		recipient_answered(s, r.tag, h);
-		go_on_later(s);
+		if (is_crowded_out(s)) {
+			refused_at_rcpt(s, h);
+			session_quit(s);
+		} else {
+			go_on_later(s);
+		}
 		break;
 	case DLG_ANSWER_END:
 		recipient_answered(s, r.tag, h);
@@ -278,10 +295,19 @@ static void act(struct session *s, struct dlg_result r, enum dlg_event event, co
 	}
 }
 
+/* 220 greets (or starts TLS); whatever else it came for, the replies have lost their commands. */
+static bool greets_again(const struct session *s, const struct reply *reply)
+{
+	enum dlg_state state = s->dlg.state;
+	return reply->code == 220 && state != DLG_BANNER && state != DLG_STARTTLS && state != DLG_RCPT;
+}
+
 void conversation_reply(struct session *s, const struct reply *reply)
 {
+	/* Were a surplus reply taken for an answer, each recipient from then on would get its neighbour's. */
 	bool asked_for = s->dlg.owed || s->dlg.state == DLG_BANNER;
-	if (!asked_for && reply->code != 421) { /* a server may say that at any time: RFC 5321 3.8 */
+	bool bye = reply->code == 421; /* a server may say that at any time: RFC 5321 3.8 */
+	if ((!asked_for && !bye) || greets_again(s, reply)) {
 		conversation_event(s, DLG_QUARREL, REASON_PROTOCOL_ERROR);
 		return;
 	}
@@ -332,7 +358,8 @@ static bool start_transaction(struct session *s, bool utf8)
 static bool name(struct session *s, struct ask *a)
 {
 	bool utf8 = a && a->address.utf8;
-	if (s->dlg.tail == DLG_OPEN && (s->rcpts >= s->op->recipients || s->full || (utf8 && !s->utf8)))
+	unsigned most = s->takes && s->takes < s->op->recipients ? s->takes : s->op->recipients;
+	if (s->dlg.tail == DLG_OPEN && (s->rcpts >= most || s->full || (utf8 && !s->utf8)))
 		if (dlg_say_rset(&s->dlg, &s->out))
 			return false;
 	if (s->dlg.tail == DLG_IDLE && !start_transaction(s, utf8))
@@ -371,8 +398,9 @@ void conversation_begin_visit(struct session *s, struct work *w)
 	work_ready_changed(s->shard, w);
 }
 
-/* The next work for this connection, or none: the session may have given all that courtesy allows. */
-static bool next_visit(struct session *s)
+/* The next work for this connection, or none: the session may have given all that courtesy allows. before: the domain
+ * that had its turn. */
+static bool next_visit(struct session *s, const char *before)
 {
 	const struct config *config = engine_config(s->shard->engine);
 	bool spent = s->unknown_used + 1 >= s->op->unknown_per_session; /* one slot is the random control's */
@@ -382,9 +410,19 @@ static bool next_visit(struct session *s)
 	struct work *w = operator_work_at(s->op, &s->hop);
 	if (!w || guard_is_exempt(s->shard->guard, w->domain))
 		return false;
+	s->full |= strcmp(w->domain, before) != 0; /* servers dislike several domains in a transaction */
 	s->hop = w->hop;
 	conversation_begin_visit(s, w);
 	return true;
+}
+
+/* False: no other follows. */
+static bool visit_over(struct session *s)
+{
+	char domain[DOMAIN_SIZE]; /* the work may be gone with the visit */
+	text_copy(domain, sizeof domain, s->visit.work->domain);
+	outcome_visit_over(s);
+	return next_visit(s, domain);
 }
 
 static void advance(struct session *s)
@@ -412,8 +450,7 @@ static void advance(struct session *s)
 		case VISIT_RANDOM: waits = !name(s, NULL); break;
 		case VISIT_WAIT: waits = true; break;
 		case VISIT_OVER:
-			outcome_visit_over(s);
-			if (!next_visit(s)) {
+			if (!visit_over(s)) {
 				(void)dlg_on(&s->dlg, DLG_STOP);
 				session_quit(s);
 				return;

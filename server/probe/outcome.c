@@ -182,7 +182,8 @@ static void note_host_failure(struct ask *a, enum reason reason, const struct an
 static enum reason of_all_hosts(const struct ask *a, enum reason last)
 {
 	enum reason r = a->best ? a->best->reason : last;
-	if (!a->hosts_differ || !needs_all_hosts(r))
+	bool all = !a->hosts_differ && !a->plan->incomplete;
+	if (all || !needs_all_hosts(r))
 		return r;
 	return r == REASON_NOT_SERVED_HERE ? REASON_REFUSED_UNCLEAR : REASON_TEMPORARY_FAILURE;
 }
@@ -420,20 +421,13 @@ void outcome_refused(struct session *s)
 	outcome_visit_over(s);
 }
 
-static void again(struct session *s, struct ask *a, void *ctx)
-{
-	(void)ctx;
-	if (!s->shard->draining) {
-		put_back(s, a);
-		return;
-	}
-	visit_drop(&s->visit, a);
-	answer_ask(s, a, REASON_CANCELLED);
-}
-
 void outcome_again(struct session *s)
 {
-	drain_visit(s, again, NULL);
+	if (s->shard->draining) { /* no session follows in which it could be asked */
+		outcome_visit_over(s);
+		return;
+	}
+	drain_visit(s, not_asked, NULL);
 	leave_work(s);
 }
 

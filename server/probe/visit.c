@@ -59,8 +59,9 @@ bool visit_take(struct visit *v)
 	w->waiting_count--;
 	a->attempts++;
 	/* An answer that outlived its session waits for the random control alone. */
-	a->state = a->answer.answered ? ASK_ANSWERED : ASK_TAKEN;
-	if (a->answer.answered)
+	a->outlived = a->answer.answered;
+	a->state = a->outlived ? ASK_ANSWERED : ASK_TAKEN;
+	if (a->outlived)
 		note_for_random(v, a);
 	TAILQ_INSERT_TAIL(list_of(v, a), a, link);
 	v->tag[v->count++] = a;
@@ -139,10 +140,13 @@ void visit_answered(struct visit *v, int tag, struct rcpt_answer answer)
 void visit_unsaid(struct visit *v, int tag)
 {
 	struct ask *a = visit_ask(v, tag);
-	if (a)
-		move(v, a, ASK_TAKEN);
-	else
+	if (!a) {
 		v->random_flying = false;
+		return;
+	}
+	move(v, a, ASK_TAKEN);
+	TAILQ_REMOVE(&v->taken, a, link); /* it is the next, so that it does not come last each time */
+	TAILQ_INSERT_HEAD(&v->taken, a, link);
 }
 
 void visit_refused(struct visit *v, const struct reading *reading)
@@ -154,6 +158,8 @@ void visit_refused(struct visit *v, const struct reading *reading)
 struct calibrated visit_judge(const struct visit *v, const struct ask *a, bool over)
 {
 	struct session_view view = v->view;
+	if (a->outlived) /* who is accepted in this session says nothing of a refusal in another */
+		view.last_accepted = 0;
 	view.fact = !fact_is_fresh(v, a) ? KNOWN_NOTHING : v->work->fact.accepts_all ? KNOWN_YES : KNOWN_NO_HERE;
 	return calibrate(&a->answer, &view, over);
 }

@@ -27,6 +27,13 @@ bool rcpt_relay_denied(const struct rcpt_answer *a)
 	return has_class(a, 5) && a->reading.kind == MEANS_REASON && a->reading.reason == REASON_NOT_SERVED_HERE;
 }
 
+/* R's mailbox was refused: neither we, nor the way it was asked (a 503 out of the blue). */
+static bool random_refused(const struct session_view *v)
+{
+	const struct reading *r = &v->random.reading;
+	return has_class(&v->random, 5) && r->kind == MEANS_REASON && !r->about_us;
+}
+
 enum control control_outcome(const struct rcpt_answer *a)
 {
 	if (has_class(a, 2))
@@ -42,7 +49,7 @@ enum catch_all learned_catch_all(const struct session_view *v)
 		return CATCH_ALL_NOT_KNOWN;
 	if (rcpt_accepted(&v->random) && v->unknown_before_random < TURNS_AFTER)
 		return CATCH_ALL_YES;
-	if (has_class(&v->random, 5) && !v->random.reading.about_us)
+	if (random_refused(v))
 		return CATCH_ALL_NO;
 	return CATCH_ALL_NOT_KNOWN;
 }
@@ -56,7 +63,7 @@ static struct calibrated accepted(const struct rcpt_answer *t, const struct sess
 {
 	bool asked_random = v->random.answered;
 	if (t->code == 250 || t->code == 251) {
-		if (has_class(&v->random, 5) && !v->random.reading.about_us && v->random.order > t->order)
+		if (random_refused(v) && v->random.order > t->order)
 			return (struct calibrated){ .reason = REASON_ACCEPTED, .final = true };
 		if (v->fact == KNOWN_NO_HERE && !asked_random)
 			return (struct calibrated){ .reason = REASON_ACCEPTED, .final = over };

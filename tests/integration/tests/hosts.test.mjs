@@ -92,6 +92,14 @@ row("every host greets with 521: nobody takes mail", "greeting-521.test",
 		assert.deepEqual(new Set(record.hosts()), new Set([`mx1.${domain}`, `mx2.${domain}`]));
 	});
 
+row("521 from one host, the other's addresses unknown: not every host said so", "greeting-521-servfail.test", (domain) => {
+	d.host(`mx1.${domain}`, { faults: [{ phase: "banner", reply: "521 5.3.2 $host does not accept mail" }] });
+	d.name(`mx2.${domain}`, { servfail: ["A", "AAAA"] });
+	d.domain(domain, { mx: [{ preference: 10, host: `mx1.${domain}` }, { preference: 20, host: `mx2.${domain}` }] });
+}, async (ask) => {
+	assertVerdict((await ask(["zq-known1"])).results[0], "UNKNOWN", "TEMPORARY_FAILURE");
+});
+
 row("EHLO and HELO both refused: the next host", "nohelo.test", twoHosts({ persona: "no-helo" }), async (ask, domain) => {
 	const { results: [result], record } = await ask(["zq-known1"]);
 	assertVerdict(result, "DELIVERABLE", "ACCEPTED");
@@ -110,6 +118,27 @@ for (const [kind, fault] of [
 		assert.deepEqual(record.hosts().slice(0, 2), [`mx1.${domain}`, `mx2.${domain}`]);
 	});
 }
+
+// Were a reply too many taken for an answer, each recipient would get its neighbour's.
+for (const [kind, fault] of Object.entries({
+	"greets twice": { phase: "banner", reply: ["220 one", "220 two"] },
+	"greets where EHLO's answer is owed": { phase: "ehlo", reply: "220 $host" },
+})) {
+	row(`a host that ${kind}: its replies answer nothing`, `${kind.replaceAll(/\W/g, "-").toLowerCase()}.test`, twoHosts({ faults: [fault] }), async (ask, domain) => {
+		const { results, record } = await ask(["zq-known1", "zq-nobody"]);
+		assertVerdict(results[0], "DELIVERABLE", "ACCEPTED");
+		assertVerdict(results[1], "UNDELIVERABLE", "MAILBOX_UNKNOWN");
+		for (const result of results) assert.equal(result.evidence.mail_host, `mx2.${domain}`);
+		assert.equal(record.rcpts({ host: `mx1.${domain}` }).length, 0);
+	});
+}
+row("a host that answers EHLO twice: as when it is lost after MAIL", "answers-twice.test", twoHosts({ faults: [{ phase: "ehlo", reply: ["250 $host", "250 $host"] }] }),
+	async (ask, domain) => {
+		const { results, record } = await ask(["zq-known1", "zq-nobody"]);
+		assert.deepEqual(words(results), Array(2).fill("UNKNOWN PROTOCOL_ERROR"));
+		assert.deepEqual(record.hosts(), Array(3).fill(`mx1.${domain}`));
+		assert.equal(record.rcpts().length, 0);
+	});
 
 // --- refusals of us ---
 
@@ -264,6 +293,26 @@ function wasAnswered(record, line) {
 	const replies = record.of("reply", { conn: line.conn, verb: "RCPT" });
 	return replies[lines.findIndex((l) => l.seq === line.seq)]?.text.startsWith("550") ?? false;
 }
+
+// --- "too many recipients" ---
+
+for (const pipelining of [true, false]) {
+	row(`too many recipients at the first RCPT of one session and of the next (pipelining ${pipelining}): nobody is asked on and on`, `crowded-${pipelining}.test`,
+		(domain) => d.mail(domain, ["zq-known*"], { pipelining, faults: [{ phase: "rcpt", reply: "452 4.5.3 Too many recipients" }] }),
+		async (ask) => {
+			const { results, record } = await ask(Array.from({ length: 30 }, (_, i) => `zq-known${i}`));
+			assert.deepEqual(words(results), Array(30).fill("UNKNOWN TEMPORARY_FAILURE"));
+			assert.equal(record.connects().length, 2);
+		});
+}
+row("too many recipients at the second RCPT: the rest in further transactions of as many as were taken", "crowded-two.test",
+	(domain) => d.mail(domain, ["zq-known*"], { pipelining: false, faults: [{ phase: "rcpt", nth: 2, reply: "452 4.5.3 Too many recipients" }] }),
+	async (ask) => {
+		const { results, record } = await ask(Array.from({ length: 6 }, (_, i) => `zq-known${i}`));
+		assert.deepEqual(words(results), Array(6).fill("DELIVERABLE ACCEPTED"));
+		assert.equal(record.connects().length, 1);
+		assert.equal(record.lines({ verb: "MAIL" }).length, 7, "one for each target and the control");
+	});
 
 // --- SMTPUTF8 ---
 

@@ -86,6 +86,7 @@ test("Postfix", { skip, timeout: 180000 }, async (t) => {
 		assert.equal(refused[0], "zq-pf-nobody", `targets first: ${seen.rejects.join("\n")}`);
 		assert.ok(isRandomControl(refused[1]), `the random control last: ${refused[1]}`);
 
+		await s.client.committed();
 		const again = await s.client.verify(asked);
 		assert.ok(again.list.every((result) => result.from_cache));
 		assert.equal(postfix.seen("local").connects, 1, "what is known is not asked again");

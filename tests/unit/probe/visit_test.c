@@ -44,7 +44,7 @@ static void set_stage(struct stage *s, unsigned asks, unsigned unknown_max)
 		assert_int_equal(address_parse(text, (size_t)n, &a, &why), ERR_OK);
 		struct target *t = target_new(s->caller, &a, i, INT64_MIN);
 		t->plan = plan_ref(s->plan);
-		work_add(s->work, ask_new(t), false);
+		work_add(s->work, ask_new(t));
 	}
 	visit_begin(&s->visit, s->work, unknown_max, 0, 0, NOW);
 	while (visit_take(&s->visit))
@@ -232,26 +232,57 @@ static void with_a_fresh_fact(void **state)
 	clear_stage(&s);
 }
 
+/* As when its session was lost after the answer: it waits again, and another visit begins. */
+static void lose_session_of(struct stage *s, struct ask *a, struct rcpt_answer answer)
+{
+	visit_drop(&s->visit, a);
+	a->answer = answer;
+	a->answer.answered = true;
+	a->answer.order = ++s->work->order;
+	a->state = ASK_WAITING;
+	TAILQ_INSERT_HEAD(&s->work->waiting, a, link);
+	s->work->waiting_count++;
+}
+
 static void an_answer_that_outlived_its_session_waits_for_random_alone(void **state)
 {
 	(void)state;
 	struct stage s;
-	set_stage(&s, 0, 5);
-	clear_stage(&s);
 	set_stage(&s, 1, 5);
 	struct ask *a = s.visit.tag[0];
-	visit_drop(&s.visit, a);
-	a->answer = yes();
-	a->answer.answered = true;
-	a->answer.order = s.work->order = 1;
-	a->state = ASK_WAITING;
-	TAILQ_INSERT_HEAD(&s.work->waiting, a, link);
-	s.work->waiting_count++;
+	lose_session_of(&s, a, yes());
 	visit_begin(&s.visit, s.work, 5, 0, 0, NOW);
 	int tag;
 	assert_int_equal(ask_next(&s, &tag), -1);
 	visit_answered(&s.visit, tag, no());
 	assert_int_equal(visit_judge(&s.visit, a, true).reason, REASON_ACCEPTED);
+	clear_stage(&s);
+}
+
+static void who_is_accepted_in_a_later_session_makes_no_unknown_mailbox(void **state)
+{
+	(void)state;
+	struct rcpt_answer bare550 = { .code = 550, .reading = { .reason = REASON_MAILBOX_UNKNOWN } };
+	struct stage s;
+	int tag;
+	set_stage(&s, 2, 5);
+	struct ask *refused = s.visit.tag[0], *other = s.visit.tag[1];
+	lose_session_of(&s, other, (struct rcpt_answer){ 0 });
+	other->answer = (struct rcpt_answer){ 0 };
+	lose_session_of(&s, refused, bare550);
+	visit_begin(&s.visit, s.work, 5, 0, 0, NOW);
+	assert_true(ask_next(&s, &tag) >= 0);
+	assert_ptr_equal(visit_ask(&s.visit, tag), other);
+	visit_answered(&s.visit, tag, yes());
+	assert_int_equal(visit_judge(&s.visit, refused, true).reason, REASON_REFUSED_UNCLEAR);
+	clear_stage(&s);
+
+	set_stage(&s, 2, 5); /* in the same session it does */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(ask_next(&s, &tag), i);
+		visit_answered(&s.visit, tag, i ? yes() : bare550);
+	}
+	assert_int_equal(visit_judge(&s.visit, s.visit.tag[0], true).reason, REASON_MAILBOX_UNKNOWN);
 	clear_stage(&s);
 }
 
@@ -298,6 +329,7 @@ int main(void)
 		cmocka_unit_test(no_more_in_flight_than_the_unknown_budget_less_a_slot_for_random),
 		cmocka_unit_test(with_a_fresh_fact),
 		cmocka_unit_test(an_answer_that_outlived_its_session_waits_for_random_alone),
+		cmocka_unit_test(who_is_accepted_in_a_later_session_makes_no_unknown_mailbox),
 		cmocka_unit_test(a_refusal_of_us_ends_the_asking),
 		cmocka_unit_test(too_many_recipients_puts_it_back),
 	};

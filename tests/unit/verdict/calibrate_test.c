@@ -106,6 +106,10 @@ static void accepted_and_random_refused_after_it_is_deliverable(void **state)
 	assert_int_equal(judge(yes(1), v), REASON_CATCH_ALL_UNKNOWN); /* about us */
 	v.random = answer(451, REASON_GREYLISTED, STRENGTH_CLEAR, 2);
 	assert_int_equal(judge(yes(1), v), REASON_CATCH_ALL_UNKNOWN);
+	v.random = ambiguous(503, REASON_PROTOCOL_ERROR, 2);
+	v.random.reading.kind = MEANS_PIPELINE_QUARREL;
+	assert_int_equal(judge(yes(1), v), REASON_CATCH_ALL_UNKNOWN); /* the command was refused, not the mailbox */
+	assert_int_equal(learned_catch_all(&v), CATCH_ALL_NOT_KNOWN);
 	v.random = unknown(2);
 	assert_int_equal(judge(answer(252, REASON_CATCH_ALL_UNKNOWN, STRENGTH_CLEAR, 1), v), REASON_CATCH_ALL_UNKNOWN);
 }

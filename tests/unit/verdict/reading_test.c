@@ -436,6 +436,11 @@ static void masks(void **state)
 		{ RCPT, "SRS0=ab=cd=recv.example=alicezq@fwd.example", "***@fwd.example" },
 		{ RCPT, "prvs=1234=bob@b.example", "***@b.example" },
 		{ RCPT, "bounce+alicezq=recv.example@l.example", "***@l.example" },
+		{ RCPT, "alicezq+x=bob@b.example", "******@b.example" }, /* what follows a name may be an address */
+		{ RCPT,
+			"alicezq=b\xdf"
+			"alicezq@b.example",
+			"******@b.example" },
 		{ RCPT, "bob@[192.0.2.1] x", "***@[192.0.2.1] x" },
 		{ RCPT, "bob@ x", "***@ x" },
 		{ RCPT, "@ x", "@ x" },
