@@ -11,7 +11,8 @@ const LISTENERS = {
 	plain: "", users: "", anyone: "", foreign: "",
 	offers: "tls pki mail.test", demands: "tls-require pki mail.test",
 };
-const KNOWN = ["zq-os-known", "zq-os-second", "zq-os-third", "zq-os-fourth"];
+const KNOWN = ["zq-os-known", "zq-os-second", "zq-os-third", "zq-os-fourth", "zq-os-fifth", "zq-os-sixth", "zq-os-seventh"];
+const RECIPIENTS = 5; // in a transaction
 const VIRTUAL = ["plain", "offers", "demands"];
 
 function configuration(hosts, port) {
@@ -20,7 +21,7 @@ function configuration(hosts, port) {
 	const users = ["box", ...KNOWN].map((name) => `"${name}" = "1000:1000:/nonexistent"`);
 	return `pki "mail.test" cert "$folder/cert.pem"
 pki "mail.test" key "$folder/key.pem"
-smtp max-message-size "1M"
+smtp limit max-rcpt ${RECIPIENTS}
 table boxes { ${[...boxes, '"@anyone.test" = "box"'].join(", ")} }
 table users { ${users.join(", ")} }
 ${Object.entries(LISTENERS).map(listen).join("")}
@@ -86,6 +87,17 @@ test("OpenSMTPD", { skip, timeout: 120000 }, async (t) => {
 		for (let i = 1; i < lines.length; i++) {
 			if (lines[i].startsWith("<<< ")) assert.ok(/^>>> \d{3} /.test(lines[i - 1]), `answered before: ${lines[i]}`);
 		}
+	});
+
+	await part("more recipients than a transaction may have", async () => {
+		const result = await client.verify(at("users", ...KNOWN.slice(2)), { maxAge: 0 });
+		assert.deepEqual(answers(result), result.list.map(() => "DELIVERABLE ACCEPTED"));
+		const conversations = await server.settled("mx.users.test", 2);
+		assert.equal(conversations.length, 2);
+		const { commands, replies } = conversations[1];
+		assert.deepEqual(verbs({ commands }), ["EHLO", "MAIL", ...Array(RECIPIENTS + 1).fill("RCPT"), "RSET", "MAIL", "RCPT", "QUIT"]);
+		assert.ok(replies.includes("451 4.5.3 Too many recipients: Too many recipients"), replies.join("\n"));
+		assert.equal(commands.at(-2), commands[RECIPIENTS + 2], "the control that found no room, in the next transaction");
 	});
 
 	await part("who pipelines is shown the door", async () => {

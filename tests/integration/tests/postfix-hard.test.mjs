@@ -28,6 +28,12 @@ const LISTENERS = {
 	down: { smtpd_recipient_restrictions: "check_policy_service inet:127.0.0.1:1", smtpd_policy_service_try_limit: "1" },
 	verified: { ...VERIFIED, unverified_recipient_reject_code: "550" },
 	unproved: VERIFIED, // 450 for an undeliverable address too
+	temperate: { soft_bounce: "yes" }, // every 5yz as 4yz
+	denied: { smtpd_client_restrictions: "reject" },
+	nameless: { smtpd_client_restrictions: "reject_unknown_client_hostname" },
+	callout: { smtpd_sender_restrictions: "reject_unverified_sender", unverified_sender_reject_code: "550" },
+	filtered: { smtpd_milters: "inet:127.0.0.1:1", milter_connect_timeout: "1s" },
+	quoted: {},
 	rate: { smtpd_client_recipient_rate_limit: "2" },
 	crowded: { smtpd_client_connection_rate_limit: "1" },
 	few: { smtpd_recipient_limit: "2" },
@@ -40,20 +46,21 @@ const LISTENERS = {
 };
 // Domains that are relayed to BACKEND, which is asked whether it knows a recipient; all others are local.
 const RELAYED = ["verified", "unproved"];
+const OURS = "rcptd.test"; // the sender's, which a server may ask about too
 // Behind postscreen, each with an smtpd of its own.
 const SCREENED = {
 	screened: {},
 	deep: { postscreen_pipelining_enable: "yes", postscreen_non_smtp_command_enable: "yes", postscreen_bare_newline_enable: "yes" },
 };
-const KNOWN = ["zq-ph-known", "zq-ph-second", "zq-ph-third", "zq-ph-fourth", "zq-ph-full", "zq-ph-brim"];
+const KNOWN = ["zq-ph-known", "zq-ph-second", "zq-ph-third", "zq-ph-fourth", "zq-ph-full", "zq-ph-brim", "zq-ph..dots"];
 
 const tests = (word) => `${word}.test`;
 const SETTINGS = {
 	myhostname: "mx.postfix.test",
 	mydestination: Object.keys({ ...LISTENERS, ...SCREENED }).filter((word) => !RELAYED.includes(word)).map(tests).join(", "),
 	local_recipient_maps: "texthash:$maps/local",
-	relay_domains: RELAYED.map(tests).join(", "),
-	transport_maps: `inline:{ ${RELAYED.map((word) => `${word}.test=smtp:[$backend]:$port`).join(", ")} }`,
+	relay_domains: [...RELAYED.map(tests), OURS].join(", "),
+	transport_maps: `inline:{ ${[...RELAYED.map(tests), OURS].map((domain) => `${domain}=smtp:[$backend]:$port`).join(", ")} }`,
 	address_verify_poll_count: "1", // it does not wait for its own question to the backend
 	disable_dns_lookups: "yes",
 	notify_classes: "",
@@ -251,6 +258,53 @@ test("Postfix that defends itself", { skip, timeout: 180000 }, async (t) => {
 		assert.equal(answers(second)[1], unknown);
 		assert.match(second.list[1].evidence.text, /(undeliverable|unverified) address: host .* said: 550 5\.1\.1/);
 		assert.equal(answers(second)[0], word === "verified" ? KNOWN_ONE : "RISKY CATCH_ALL_UNKNOWN");
+	});
+
+	await part("soft_bounce: who is unknown for now is not unknown", async () => {
+		const result = await client.verify(at("temperate", "zq-ph-known", "zq-ph-nobody-1"));
+		assert.deepEqual(answers(result), ["RISKY CATCH_ALL_UNKNOWN", "UNKNOWN TEMPORARY_FAILURE"]);
+		assert.equal(result.list[1].evidence.code, 450);
+		assert.match(result.list[1].evidence.text, /User unknown in local recipient table/);
+	});
+
+	for (const [word, reason, code, text] of [["denied", "SOURCE_REFUSED", 554, /Client host rejected: Access denied/],
+		["nameless", "IDENTITY_REFUSED", 450, /cannot find your hostname/]]) await part(`refused at RCPT, and not for the recipient's sake: ${word}`, async () => {
+		const result = await client.verify(at(word, "zq-ph-known", "zq-ph-nobody-1"));
+		for (const each of result.list) {
+			assertVerdict(each, "UNKNOWN", reason);
+			assert.equal(each.evidence.phase, "RCPT");
+			assert.equal(each.evidence.code, code);
+			assert.match(each.evidence.text, text);
+		}
+		assert.deepEqual((await postfix.settled(word, 1)).disconnects, [{ ehlo: "1", mail: "1", rcpt: "0/2", quit: "1", commands: "3/5" }], "no control, no other try");
+	});
+
+	await part("reject_unverified_sender: what is said of our sender is not said of the recipient", async () => {
+		const targets = at("callout", "zq-ph-known", "zq-ph-nobody-1");
+		for (const result of (await client.verify(targets)).list) {
+			assert.equal(result.verdict, "UNKNOWN");
+			assert.equal(result.evidence.code, 450);
+			assert.match(result.evidence.text, /Sender address rejected: unverified address: Address verification in progress/);
+		}
+		await postfix.heard("smtp", new RegExp(`@${OURS}>, .*status=undeliverable`));
+		for (const result of (await client.verify(targets)).list) {
+			assertVerdict(result, "UNKNOWN", "IDENTITY_REFUSED");
+			assert.equal(result.evidence.code, 550);
+			assert.match(result.evidence.text, /Sender address rejected: .* said: 550 5\.1\.1 .*User unknown/);
+			assert.ok(!result.evidence.text.includes("postal@"), "our own mailbox is masked too");
+		}
+	});
+
+	await part("a milter that is down says nothing about a mailbox", async () => {
+		const result = await client.verify(at("filtered", "zq-ph-known", "zq-ph-nobody-1"));
+		assert.deepEqual(answers(result), result.list.map(() => "UNKNOWN TEMPORARY_FAILURE"));
+		assert.equal(result.list[0].evidence.phase, "MAIL");
+		assert.equal((await postfix.settled("filtered", 1)).connects, 1);
+	});
+
+	await part("a local part that must be quoted", async () => {
+		assert.deepEqual(answers(await client.verify(at("quoted", '"zq-ph..dots"', '"zq-ph..nobody"'))), [KNOWN_ONE, UNKNOWN_ONE]);
+		assert.match(postfix.said("quoted/smtpd").join("\n"), /550 5\.1\.1 <"?zq-ph\.\.nobody"?@quoted\.test>/);
 	});
 
 	await part("a rate of recipients is about us", async () => {
