@@ -3,13 +3,14 @@
 #   make test    all tests
 #   make lint    formatting, banned calls, includes against the floors
 #   make run CONFIG=FILE   the daemon
-.PHONY: demo test lint run build deps unit integration clean
+#   make bench   what it takes on this machine (docs/PERFORMANCE.md)
+.PHONY: demo test lint run bench build deps unit integration clean
 .DEFAULT_GOAL := help
 
 BAZEL_FLAGS ?= --config=opt
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '2,5p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '2,6p'
 
 deps:
 	@tools/deps build
@@ -38,6 +39,11 @@ lint:
 run: build
 	@test -n "$(CONFIG)" || { echo "usage: make run CONFIG=FILE" >&2; exit 2; }
 	@exec bazel-bin/server/rcptd --config "$(CONFIG)"
+
+bench: build
+	@tools/deps test
+	@tools/build build $(BAZEL_FLAGS) //tests/bench:bare
+	@tools/bench
 
 clean:
 	@tools/build clean
