@@ -11,7 +11,7 @@
 BAZEL_FLAGS ?= --config=opt
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '2,6p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '2,8p'
 
 deps:
 	@tools/deps build
