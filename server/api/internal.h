@@ -19,6 +19,7 @@ struct api {
 	struct health *health;
 	struct reflection *reflection;
 	atomic_bool draining;
+	atomic_uint held; /* items that all calls have taken in and not sent back */
 	struct api_shard {
 		struct mail drain; /* first: the mail is its shard */
 		struct api *api;

@@ -230,7 +230,7 @@ static void take_ask(struct shard *s, struct ask *a)
 		out_of_memory(a);
 		return;
 	}
-	work_add(w, a, false);
+	work_add(w, a);
 	work_ready_changed(s, w);
 }
 
