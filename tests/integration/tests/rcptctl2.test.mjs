@@ -192,6 +192,9 @@ test("WatchStats: an interval out of bounds is an error that names the field", a
 		assert.deepEqual(errorDetails(w.error).fields.map((field) => field.field), ["interval"]);
 		assert.equal(w.messages.length, 0);
 	}
+	const malformed = s.client.stats.makeServerStreamRequest("/rcptd.v1.StatsService/WatchStats", (x) => x, (x) => x, Buffer.from([0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f, 1]));
+	const error = await new Promise((resolve) => malformed.on("error", resolve).on("data", () => {}));
+	assert.equal(error.code, status.INVALID_ARGUMENT);
 	for (const interval of [null, duration(0.1), duration(3600)]) {
 		const w = watch(s.client, { interval });
 		await until("the first message", () => w.messages.length > 0);
