@@ -160,10 +160,17 @@ static bool needs_all_hosts(enum reason r)
 	return r == REASON_NOT_SERVED_HERE || r == REASON_SMTPUTF8_UNSUPPORTED || r == REASON_NO_MAIL_HOST;
 }
 
+/* What says nothing any more once another host fails in another way. "Relay denied" then still says that it was
+ * refused, unclearly. */
+static bool is_void_alone(enum reason r)
+{
+	return needs_all_hosts(r) && r != REASON_NOT_SERVED_HERE;
+}
+
 static bool tells_more(const struct answer *now, const struct answer *before)
 {
-	if (!before || needs_all_hosts(now->reason) != needs_all_hosts(before->reason))
-		return !before || needs_all_hosts(before->reason);
+	if (!before || is_void_alone(now->reason) != is_void_alone(before->reason))
+		return !before || is_void_alone(before->reason);
 	return now->evidence.phase >= before->evidence.phase;
 }
 
