@@ -78,7 +78,7 @@ static void recipient_of(const struct session *s, int tag, struct buf *out)
 	if (a) {
 		address_text(&a->address, out);
 	} else {
-		buf_puts(out, s->visit.work->control);
+		buf_puts(out, tag == VISIT_TAG_POSTMASTER ? POSTMASTER : s->visit.work->control);
 		buf_putc(out, '@');
 		buf_puts(out, s->visit.work->domain);
 	}
@@ -116,7 +116,7 @@ static void recipient_answered(struct session *s, int tag, const struct heard *h
 		} else { /* not even one in this transaction: the rest in the next session */
 			v->work->crowded += a && !s->winding;
 			s->winding = true;
-			v->may_ask = v->may_ask_random = false;
+			v->may_ask = v->may_ask_controls = false;
 		}
 		if (!a || !is_crowded_out(s)) {
 			visit_unsaid(v, tag);
@@ -354,7 +354,7 @@ static bool start_transaction(struct session *s, bool utf8)
 	return true;
 }
 
-/* Names a recipient (ask NULL: the random control). False: a reply must come first. */
+/* Names a recipient (ask NULL: the control that is due). False: a reply must come first. */
 static bool name(struct session *s, struct ask *a)
 {
 	bool utf8 = a && a->address.utf8;
@@ -447,7 +447,7 @@ static void advance(struct session *s)
 			else
 				waits = !name(s, a);
 			break;
-		case VISIT_RANDOM: waits = !name(s, NULL); break;
+		case VISIT_CONTROL: waits = !name(s, NULL); break;
 		case VISIT_WAIT: waits = true; break;
 		case VISIT_OVER:
 			if (!visit_over(s)) {
