@@ -41,6 +41,7 @@ const LISTENERS = {
 	encrypt: DEMANDED,
 	older: { ...OFFERED, smtpd_tls_protocols: "TLSv1.2" },
 	keyless: { smtpd_tls_security_level: "may", smtpd_tls_key_file: "/nonexistent", smtpd_tls_cert_file: "/nonexistent" },
+	keylessmust: { smtpd_tls_security_level: "encrypt", smtpd_tls_key_file: "/nonexistent", smtpd_tls_cert_file: "/nonexistent" },
 	odd: { ...OFFERED, smtpd_tls_protocols: "TLSv1.2", smtpd_tls_ciphers: "export", smtpd_tls_exclude_ciphers: "ECDHE, DHE, aNULL" },
 	oddmust: { ...DEMANDED, smtpd_tls_mandatory_protocols: "TLSv1.2", smtpd_tls_mandatory_exclude_ciphers: "ECDHE, DHE, aNULL" },
 };
@@ -356,6 +357,16 @@ test("Postfix that defends itself", { skip, timeout: 180000 }, async (t) => {
 		assert.deepEqual(answers(result), [KNOWN_ONE, UNKNOWN_ONE]);
 		assert.equal(result.list[0].evidence.tls, null);
 		assert.deepEqual((await postfix.settled("keyless", 1)).disconnects, [{ ehlo: "1", starttls: "0/1", mail: "1", rcpt: "1/3", quit: "1", commands: "4/7" }]);
+	});
+
+	await part("STARTTLS is demanded and then refused", async () => {
+		const result = await client.verify(at("keylessmust", "zq-ph-known", "zq-ph-nobody-1"));
+		for (const each of result.list) {
+			assertVerdict(each, "UNKNOWN", "TLS_FAILED");
+			assert.equal(each.evidence.code, 530);
+		}
+		const { disconnects } = await postfix.settled("keylessmust", 1);
+		assert.deepEqual(disconnects, [{ ehlo: "1", starttls: "0/1", mail: "0/1", rcpt: "0/2", quit: "1", commands: "2/6" }], "once is enough");
 	});
 
 	await part("a handshake that fails: once more in clear", async () => {
