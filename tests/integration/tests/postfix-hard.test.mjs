@@ -467,7 +467,8 @@ test("Postfix that defends itself", { skip, timeout: 180000 }, async (t) => {
 	await part("no message, no other command", async () => {
 		const allowed = ["ehlo", "starttls", "mail", "rcpt", "rset", "quit", "commands"];
 		for (const word of Object.keys({ ...LISTENERS, ...SCREENED })) {
-			const { disconnects } = postfix.seen(word);
+			const { connects, disconnects } = postfix.seen(word);
+			assert.ok(connects <= 6, `${word}: ${connects} connections`);
 			assert.ok(disconnects.length || ["barred", "shut"].includes(word), word);
 			for (const counted of disconnects) assert.deepEqual(Object.keys(counted).filter((key) => !allowed.includes(key)), [], word);
 		}
