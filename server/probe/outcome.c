@@ -428,13 +428,34 @@ void outcome_refused(struct session *s)
 	outcome_visit_over(s);
 }
 
+/* What is remembered of a host keeps this from going round; the count does, should it be forgotten. */
+static void again_for(struct session *s, struct ask *a, void *ctx)
+{
+	const struct failure *f = ctx;
+	if (++a->again <= ASK_AGAIN_MAX) {
+		put_back(s, a);
+		return;
+	}
+	if (a->answer.answered) {
+		settle_one(s, a, true);
+		return;
+	}
+	visit_drop(&s->visit, a);
+	set_evidence(a, f->evidence);
+	answer_ask(s, a, f->reason);
+}
+
 void outcome_again(struct session *s)
 {
 	if (s->shard->draining) { /* no session follows in which it could be asked */
 		outcome_visit_over(s);
 		return;
 	}
-	drain_visit(s, not_asked, NULL);
+	struct reading none = { .rule = "", .reason = REASON_PROTOCOL_ERROR };
+	struct failure f = { .reason = REASON_PROTOCOL_ERROR,
+		.evidence = evidence_new(s, PHASE_MAIL, NULL, NULL, &none) };
+	drain_visit(s, again_for, &f);
+	free(f.evidence);
 	leave_work(s);
 }
 
