@@ -45,7 +45,8 @@ struct shard {
 	struct sessions sessions;
 	unsigned session_count, session_max;
 	uint64_t last_session;
-	struct deadline retry; /* after the system refused a descriptor or memory */
+	int64_t source_told_ms; /* when the log last said that a source is missing; 0: never */
+	struct deadline retry;	/* after the system refused a descriptor or memory */
 
 	bool draining;
 	void (*drained)(struct shard *); /* set while a drain waits for the last session */
