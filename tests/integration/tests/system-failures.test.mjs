@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
+import net from "node:net";
 import path from "node:path";
 import { status, errorDetails } from "../lib/client.mjs";
 import { bin, root } from "../lib/paths.mjs";
@@ -54,6 +55,23 @@ test("clients take the descriptors that conversations are counted on: they wait,
 	const late = s.rcptd.newClient();
 	await until("a new client comes in", async () => (await late.health().catch(() => null)) === "SERVING");
 	late.close();
+	await s.close();
+});
+
+test("clients take every descriptor: those beyond are turned away, and whoever comes when there are some again is served", { timeout: 60000 }, async () => {
+	const s = await startUnder(many(2), {}, ["prlimit", "--nofile=128:128"]);
+	const taken = Array.from({ length: 140 }, () => net.connect(s.rcptd.config.listen.grpc.slice("unix:".length)));
+	let turnedAway = 0;
+	for (const socket of taken) socket.on("error", () => {}).on("close", () => turnedAway++).resume();
+	await until("some are turned away", () => turnedAway > 0);
+	assert.equal(await s.client.health(), "SERVING", "who was there before is served");
+	for (const result of (await s.client.verify(addressesOf(2), { ms: 20000 })).list) assert.ok(["DELIVERABLE", "UNKNOWN"].includes(result.verdict));
+	for (const socket of taken) socket.destroy();
+	const late = s.rcptd.newClient();
+	await until("a new client comes in", async () => (await late.health().catch(() => null)) === "SERVING");
+	late.close();
+	assert.match(s.rcptd.log(), /warn .*clients_turned_away error=EMFILE/);
+	await goesOn(s, "zq-sf-after@m1.test");
 	await s.close();
 });
 
