@@ -1,16 +1,17 @@
 # A thin front to Bazel, for a Debian 12 that has nothing but git, make, apt and npm's registry.
 #   make demo    build everything, start a mail world and rcptd on it, verify a list, show the result
 #   make test    all tests
+#   make fuzz SECONDS=60 [TARGET=reply]   fuzz targets, each that long
 #   make lint    formatting, banned calls, includes against the floors
 #   make run CONFIG=FILE   the daemon
 #   make bench   what it takes on this machine (docs/PERFORMANCE.md)
-.PHONY: demo test lint run bench build deps unit integration clean
+.PHONY: demo test lint run bench build deps unit integration fuzz clean
 .DEFAULT_GOAL := help
 
 BAZEL_FLAGS ?= --config=opt
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '2,6p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '2,8p'
 
 deps:
 	@tools/deps build
@@ -22,7 +23,7 @@ demo: build
 	@tools/demo
 
 test: deps
-	@tools/deps test
+	@tools/deps test fuzz
 	@tools/test
 
 unit: deps
@@ -31,6 +32,11 @@ unit: deps
 integration: deps
 	@tools/deps test
 	@tools/test integration
+
+SECONDS ?= 10
+fuzz: deps
+	@tools/deps fuzz
+	@tools/fuzz $(SECONDS) $(TARGET)
 
 lint:
 	@tools/deps lint

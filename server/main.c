@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "server/api/api.h"
+#include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/version.h"
 #include "server/config/config.h"
@@ -44,6 +46,7 @@ struct daemon {
 	struct engine *engine;
 	struct api *api;
 	struct rpc_server *server;
+	atomic_bool drained, server_stopped;
 };
 
 /* ---- setting up ---- */
@@ -105,26 +108,31 @@ static void on_drained(void *ctx)
 {
 	struct daemon *d = ctx;
 	log_info("no conversation is open");
+	atomic_store(&d->drained, true);
 	kill(getpid(), SIGUSR2); /* wakes the main thread: see wait_for() */
-	(void)d;
 }
 
 static void on_server_stopped(void *ctx)
 {
-	(void)ctx;
+	struct daemon *d = ctx;
+	atomic_store(&d->server_stopped, true);
 	kill(getpid(), SIGUSR2);
 }
 
-/* Waits for SIGUSR2 (true) or until the time is over. A second SIGTERM or SIGINT ends the program. */
-static bool wait_for(const sigset_t *signals, int seconds)
+/* Waits until it is done (true) or the time is over. SIGUSR2 only wakes: anyone may send one, and one may come late. A
+ * second SIGTERM or SIGINT ends the program. */
+static bool wait_for(const sigset_t *signals, atomic_bool *done, int seconds)
 {
-	struct timespec t = { .tv_sec = seconds };
-	int sig = sigtimedwait(signals, NULL, &t);
-	if (sig == SIGTERM || sig == SIGINT) {
-		log_warn("stopped at once by a second signal");
-		_exit(0);
+	int64_t end = clock_mono_ms() + seconds * 1000;
+	for (int64_t left; !atomic_load(done) && (left = end - clock_mono_ms()) > 0;) {
+		struct timespec t = { .tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000 };
+		int sig = sigtimedwait(signals, NULL, &t);
+		if (sig == SIGTERM || sig == SIGINT) {
+			log_warn("stopped at once by a second signal");
+			_exit(0);
+		}
 	}
-	return sig == SIGUSR2;
+	return atomic_load(done);
 }
 
 static void drain(struct daemon *d, const sigset_t *signals)
@@ -132,15 +140,19 @@ static void drain(struct daemon *d, const sigset_t *signals)
 	log_info("draining: no new conversations");
 	api_drain(d->api);
 	engine_drain(d->engine, on_drained, d);
-	if (!wait_for(signals, DRAIN_S)) {
+	if (!wait_for(signals, &d->drained, DRAIN_S)) {
 		log_warn("conversations are still open: ending them");
 		engine_hurry(d->engine);
-		wait_for(signals, DRAIN_S);
+		wait_for(signals, &d->drained, DRAIN_S);
 	}
 	rpc_server_stop(d->server, on_server_stopped, d);
-	if (!wait_for(signals, 2)) {
+	if (!wait_for(signals, &d->server_stopped, 2)) {
 		rpc_server_cancel_all(d->server);
-		wait_for(signals, DRAIN_S);
+		wait_for(signals, &d->server_stopped, DRAIN_S);
+	}
+	if (!d->drained || !d->server_stopped) { /* what is still in use must not be freed */
+		log_error("conversations or calls do not end: leaving them");
+		_exit(EXIT_FAILURE);
 	}
 }
 

@@ -24,6 +24,7 @@ static const char *const TABLE_NAME[TABLES] = {
 	[TABLE_CATCH_ALL] = "catch_all",
 	[TABLE_HOST] = "host",
 	[TABLE_VERDICT] = "verdict",
+	[TABLE_CONTROL] = "control",
 };
 
 const char *table_name(enum table t)

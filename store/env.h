@@ -20,6 +20,7 @@ enum table {
 	TABLE_CATCH_ALL,
 	TABLE_HOST,
 	TABLE_VERDICT,
+	TABLE_CONTROL,
 	TABLES
 };
 const char *table_name(enum table);

@@ -1,8 +1,10 @@
 #pragma once
-/* What is known of domains and mail hosts, and verdicts of addresses: all can be learned again. Reads on any thread,
- * always from the last commit; writes are queued to the writer thread, and nobody waits for them (a queue over its
- * limit drops the write and counts it: it is a cache). The writer drops a write about an exempt domain: it checks
- * inside its transaction. Times are wall clock milliseconds. */
+/* What is known of domains and mail hosts, and verdicts of addresses: all can be learned again. Reads on any thread;
+ * writes are queued to the writer thread, and nobody waits for them (a queue over its limit drops the write and counts
+ * it: it is a cache). A read sees what is queued, in the order of queueing: the newest put, and nothing of what a later
+ * deletion will take; else the last commit. A put about an exempt domain is not seen, and the writer drops it: it
+ * checks inside its transaction. A put whose transaction fails is seen until then. Times are wall clock milliseconds.
+ */
 #include "server/base/err.h"
 #include "server/dns/route.h"
 #include "server/verdict/verdict.h"
@@ -41,7 +43,18 @@ MUST_CHECK err_t store_verdict_get(
 void store_verdict_put(
 	struct store *, const char *domain, const uint8_t address_hash[STORE_KEY_BYTES], const struct verdict_fact *);
 
-/* Forgets route, catch-all and verdicts of a domain (and its subdomains). done(ctx, err, removed) on loop, after the
- * commit. */
+/* The random control recipient of a domain. Kept, so that a mail server that greylists by the tuple of client, sender
+ * and recipient is asked about the same one again, also after a restart. */
+#define CONTROL_LOCAL_MAX 32
+#define CONTROL_KEPT_MS (INT64_C(7) * 86400 * 1000)
+struct control_fact {
+	char local[CONTROL_LOCAL_MAX + 1];
+	int64_t drawn_ms; /* known for CONTROL_KEPT_MS from then */
+};
+MUST_CHECK err_t store_control_get(struct store *, const char *domain, struct control_fact *out);
+void store_control_put(struct store *, const char *domain, const struct control_fact *);
+
+/* Forgets route, catch-all, verdicts and control of a domain (and its subdomains): reads find nothing of it from now
+ * on. done(ctx, err, removed) on loop, after the commit; on an error all is as it was. */
 MUST_CHECK err_t store_forget(struct store *, const char *domain, bool with_subdomains, struct loop *,
 	void (*done)(void *ctx, err_t, uint64_t removed), void *ctx);

@@ -5,7 +5,7 @@
 #include "store/internal.h"
 
 /* The tables whose keys begin with a domain that is asked about (those of `host` are mail hosts). */
-static const enum table OF_DOMAIN[] = { TABLE_ROUTE, TABLE_CATCH_ALL, TABLE_VERDICT };
+static const enum table OF_DOMAIN[] = { TABLE_ROUTE, TABLE_CATCH_ALL, TABLE_VERDICT, TABLE_CONTROL };
 
 /* Deletes a domain's records. With again, more are left than may be deleted in this round. */
 static uint64_t delete_domain(struct round *r, const struct key *domain, bool with_subdomains, bool *again)
@@ -75,11 +75,16 @@ err_t store_forget(struct store *s, const char *domain, bool with_subdomains, st
 	if (err)
 		return err;
 	struct forget *f = malloc(sizeof *f);
-	if (!f)
+	struct queued_deletion *deletion = queued_deletion_new(&k, with_subdomains);
+	if (!f || !deletion) {
+		free(f);
+		free(deletion);
 		return ERR_NOMEM;
+	}
 	*f = (struct forget){ .op = { .loop = loop,
 				      .fate = OP_TELL,
 				      .bytes = sizeof *f,
+				      .deletion = deletion,
 				      .run = forget_run,
 				      .committed = forget_committed,
 				      .end = forget_end },
@@ -105,16 +110,26 @@ static void purge_run(struct op *op, struct round *r)
 
 void purge_free(struct op *op)
 {
+	if (op)
+		free(op->deletion);
 	free(op);
 }
 
 struct op *purge_new(const struct key *domain)
 {
 	struct purge *p = malloc(sizeof *p);
-	if (!p)
+	struct queued_deletion *deletion = queued_deletion_new(domain, true);
+	if (!p || !deletion) {
+		free(p);
+		free(deletion);
 		return NULL;
+	}
 	*p = (struct purge){
-		.op = { .fate = OP_RETRY, .bytes = sizeof *p, .run = purge_run, .end = purge_free },
+		.op = { .fate = OP_RETRY,
+			.bytes = sizeof *p,
+			.deletion = deletion,
+			.run = purge_run,
+			.end = purge_free },
 		.domain = *domain,
 	};
 	return &p->op;

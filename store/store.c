@@ -55,7 +55,7 @@ static err_t open_environments(struct store *s, const struct store_options *o, s
 {
 	err_t err = env_open(&s->keep, o->path, "keep", TABLE_EXEMPTION, TABLE_REVOCATION, o->map_bytes, why);
 	if (!err)
-		err = env_open(&s->known, o->path, "known", TABLE_ROUTE, TABLE_VERDICT, o->map_bytes, why);
+		err = env_open(&s->known, o->path, "known", TABLE_ROUTE, TABLE_CONTROL, o->map_bytes, why);
 	if (!err && s->keep.fresh && !s->known.fresh) {
 		buf_printf(why,
 			"%s/keep is empty, but %s/known is not: the exemptions are lost. Restore keep from a backup "

@@ -1,7 +1,7 @@
 #pragma once
 /* The store: two LMDB environments below one folder. `keep` holds what must never be lost (exemptions), `known` what
- * can be learned again (routes, catch-all, hosts, verdicts). One writer thread owns all write transactions and commits
- * in groups; any thread reads.
+ * can be learned again (routes, catch-all, hosts, verdicts, controls). One writer thread owns all write transactions
+ * and commits in groups; any thread reads.
  *
  * Life: store_open(), once in a process; store_close() waits until what was queued is committed. The loops that were
  * given to writes outlive it. Never open it twice in a process or use it across fork (LMDB). A lock file names the

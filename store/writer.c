@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "server/base/clock.h"
@@ -52,8 +53,37 @@ static void end_on_loop(struct mail *m)
 	op->end(op);
 }
 
-static void finish(struct op *op)
+/* With mu held if others queue too: the order here is the queue's. */
+static void enter(struct writer *w, struct op *op)
 {
+	if (!op->put && !op->deletion)
+		return;
+	pthread_mutex_lock(&w->queued_mu);
+	if (op->put)
+		queued_put_enter(&w->queued, op->put);
+	if (op->deletion)
+		op->deletion = queued_deletion_enter(&w->queued, op->deletion);
+	pthread_mutex_unlock(&w->queued_mu);
+}
+
+/* After the commit, for else a read in between would find neither; in the order of queueing, for a put that outlived a
+ * newer deletion would come back. */
+static void leave(struct writer *w, struct op *op)
+{
+	if (!op->put && !op->deletion)
+		return;
+	pthread_mutex_lock(&w->queued_mu);
+	if (op->put)
+		queued_put_leave(&w->queued, op->put);
+	if (op->deletion)
+		queued_deletion_leave(&w->queued, op->deletion);
+	pthread_mutex_unlock(&w->queued_mu);
+	op->deletion = NULL;
+}
+
+static void finish(struct store *s, struct op *op)
+{
+	leave(&s->writer, op);
 	if (op->loop)
 		loop_send(op->loop, &op->mail, end_on_loop);
 	else
@@ -65,7 +95,7 @@ static void succeeded(struct store *s, struct op *op)
 	if (!op->err && op->committed)
 		op->committed(op, s);
 	if (op->err || !op->again) {
-		finish(op);
+		finish(s, op);
 		return;
 	}
 	STAILQ_INSERT_TAIL(&s->writer.pending, op, link);
@@ -81,7 +111,7 @@ static void failed(struct store *s, struct op *op, err_t err)
 	if (op->fate == OP_DROP)
 		writer_lost(s);
 	op->err = err;
-	finish(op);
+	finish(s, op);
 }
 
 /* ---- groups ---- */
@@ -216,7 +246,7 @@ static void *writer_main(void *arg)
 	while ((op = STAILQ_FIRST(&s->writer.pending))) { /* the next start makes up for purges left undone */
 		STAILQ_REMOVE_HEAD(&s->writer.pending, link);
 		op->err = ERR_CANCELLED;
-		finish(op);
+		finish(s, op);
 	}
 	return NULL;
 }
@@ -234,6 +264,7 @@ err_t writer_start(struct store *s)
 	STAILQ_INSERT_TAIL(&w->queue, purge, link);
 	w->queued_bytes = purge->bytes;
 	pthread_mutex_init(&w->mu, NULL);
+	pthread_mutex_init(&w->queued_mu, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->wake, &attr);
@@ -242,6 +273,7 @@ err_t writer_start(struct store *s)
 		purge_free(purge);
 		pthread_cond_destroy(&w->wake);
 		pthread_mutex_destroy(&w->mu);
+		pthread_mutex_destroy(&w->queued_mu);
 		return ERR_NOMEM;
 	}
 	w->started = true;
@@ -260,6 +292,7 @@ void writer_stop(struct store *s)
 	pthread_join(w->thread, NULL);
 	pthread_cond_destroy(&w->wake);
 	pthread_mutex_destroy(&w->mu);
+	pthread_mutex_destroy(&w->queued_mu);
 }
 
 void writer_add(struct store *s, struct op *op)
@@ -268,6 +301,7 @@ void writer_add(struct store *s, struct op *op)
 	pthread_mutex_lock(&w->mu);
 	bool full = op->fate == OP_DROP && w->queued_bytes + op->bytes > QUEUE_BYTES_MAX;
 	if (!full) {
+		enter(w, op);
 		STAILQ_INSERT_TAIL(&w->queue, op, link);
 		w->queued_bytes += op->bytes;
 		pthread_cond_signal(&w->wake);
@@ -281,5 +315,23 @@ void writer_add(struct store *s, struct op *op)
 
 void writer_add_own(struct store *s, struct op *op)
 {
-	STAILQ_INSERT_TAIL(&s->writer.pending, op, link);
+	struct writer *w = &s->writer;
+	enter(w, op);
+	STAILQ_INSERT_TAIL(&w->pending, op, link);
+}
+
+enum queued_answer writer_find(
+	struct store *s, enum table table, const struct key *k, size_t domain_len, uint8_t *value, size_t *n)
+{
+	struct writer *w = &s->writer;
+	const struct queued_put *p = NULL;
+	unsigned hash = queued_hash(k);
+	pthread_mutex_lock(&w->queued_mu);
+	enum queued_answer a = queued_find(&w->queued, table, k, hash, domain_len, &p);
+	if (a == QUEUED_PUT) {
+		memcpy(value, p->value, p->n);
+		*n = p->n;
+	}
+	pthread_mutex_unlock(&w->queued_mu);
+	return a;
 }

@@ -11,6 +11,7 @@
 #include "server/base/err.h"
 #include "server/loop/loop.h"
 #include "store/env.h"
+#include "store/queued.h"
 
 struct store;
 struct op;
@@ -36,7 +37,9 @@ struct op {
 	struct loop *loop; /* NULL: end() runs on the writer thread */
 	bool on_keep;
 	enum op_fate fate;
-	size_t bytes; /* of memory; counts against the queue's limit */
+	size_t bytes;			  /* of memory; counts against the queue's limit */
+	struct queued_put *put;		  /* in the op; what reads see of it until its end. NULL: nothing */
+	struct queued_deletion *deletion; /* the op's while it is not queued, and one of its own then; or NULL */
 	/* Sets op->err for a failure of its own (having written nothing), the transaction's error otherwise. May run
 	 * again after a transaction that failed. */
 	void (*run)(struct op *, struct round *);
@@ -55,6 +58,8 @@ struct writer {
 	pthread_cond_t wake;
 	struct ops queue;
 	size_t queued_bytes;
+	pthread_mutex_t queued_mu; /* guards queued; taken after mu, so that reads need not wait for take() */
+	struct queued queued;	   /* these and what is being committed */
 	bool stopping;
 
 	/* the writer thread's own */
@@ -74,6 +79,10 @@ void writer_stop(struct store *);		  /* after all that was queued was tried */
 void writer_add(struct store *, struct op *);	  /* takes it; may be gone when it returns */
 void writer_add_own(struct store *, struct op *); /* the writer thread: for this round if it is still to come */
 void writer_lost(struct store *);
+
+/* What is queued of that key, on any thread. QUEUED_PUT: the record is copied to `value`, QUEUED_VALUE_MAX bytes. */
+enum queued_answer writer_find(
+	struct store *, enum table, const struct key *, size_t domain_len, uint8_t *value, size_t *n);
 
 /* store/sweep.c: looks at the next n records of `known` and deletes those that have expired. */
 void sweep(struct store *, struct txn *, uint64_t n);

@@ -164,6 +164,10 @@ err_t address_parse(const void *text, size_t n, struct address *out, const char 
 	if (err)
 		return err;
 	spell_local(&local, &address);
+	if (strlen(address.local) + 1 + strlen(address.domain) > ADDRESS_MAX) { /* its text would be refused in turn */
+		*why = "it is over 320 octets once its domain is in A-labels";
+		return ERR_INVALID;
+	}
 	*out = address;
 	return ERR_OK;
 }

@@ -180,10 +180,11 @@ static void check(struct unary *u, const uint8_t *msg, size_t len)
 	struct address address;
 	const char *why = NULL;
 	if (r->subject.len && memchr(r->subject.data, '@', r->subject.len)) {
-		if (address_parse(r->subject.data, r->subject.len, &address, &why) == ERR_OK) {
-			why = NULL;
+		err_t err = address_parse(r->subject.data, r->subject.len, &address, &why);
+		if (!err)
 			text_copy(domain, sizeof domain, address.domain);
-		}
+		else if (err != ERR_INVALID)
+			why = err_text(err);
 	} else {
 		why = check_domain(&r->subject, domain);
 	}

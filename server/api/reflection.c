@@ -39,8 +39,10 @@ static void send_held(struct rpc_call *call, struct reflection_call *c)
 
 static void respond(struct rpc_call *call, struct reflection_call *c, Request *request, Response *response)
 {
+	Request said = *request;
+	said.base.n_unknown_fields = 0; /* repeated as they came they might be no message */
 	response->valid_host = request->host;
-	response->original_request = request;
+	response->original_request = &said;
 	size_t len = grpc__reflection__v1__server_reflection_response__get_packed_size(response);
 	buf_reserve(&c->held, len);
 	if (c->held.err) {

@@ -23,6 +23,7 @@ static void set_defaults(struct config *c)
 	memcpy(c->listen_grpc, LISTEN, sizeof LISTEN);
 	c->probe_port = 25;
 	c->shards = cores_less_one();
+	c->ip.connections = 2;
 	c->defaults = (struct config_courtesy){ .connections = 2, .recipients = 10, .unknown_per_session = 5 };
 	c->timeouts.connect_ms = 30 * 1000;
 	c->timeouts.banner_ms = 60 * 1000;

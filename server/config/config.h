@@ -65,6 +65,9 @@ struct config {
 	unsigned shards;
 	enum config_tls tls;
 
+	struct {
+		unsigned connections; /* at once, over all operators */
+	} ip;			      /* what one destination address (a /64 of IPv6) gets */
 	struct config_courtesy defaults;
 	struct config_courtesy operators[CONFIG_OPERATORS];
 	size_t n_operators;

@@ -271,6 +271,7 @@ const struct key CONFIG_KEYS[] = {
 	NUMBER("courtesy.defaults.connections", IN(defaults.connections), 1, 100),
 	NUMBER("courtesy.defaults.recipients", IN(defaults.recipients), 1, 100),
 	NUMBER("courtesy.defaults.unknown_per_session", IN(defaults.unknown_per_session), 2, 100),
+	NUMBER("courtesy.ip.connections", IN(ip.connections), 1, 1000),
 	NUMBER("courtesy.operators.*.connections", IN_COURTESY(connections), 1, 100),
 	NUMBER("courtesy.operators.*.recipients", IN_COURTESY(recipients), 1, 100),
 	NUMBER("courtesy.operators.*.unknown_per_session", IN_COURTESY(unknown_per_session), 2, 100),

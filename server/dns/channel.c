@@ -108,7 +108,7 @@ static void init_library(void)
 
 /* EDNS is on. One FORMERR without an OPT record turns it off for the whole channel (c-ares 1.18.1), for good: answers
  * above 512 bytes then cost a TCP connection. */
-err_t channel_open(struct channel *channel, struct loop *loop, const struct resolver_options *o)
+err_t channel_open(struct channel *channel, struct loop *loop, const struct resolver_options *o, bool tcp)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	pthread_once(&once, init_library);
@@ -116,7 +116,8 @@ err_t channel_open(struct channel *channel, struct loop *loop, const struct reso
 	channel->missed = false;
 	LIST_INIT(&channel->sockets);
 	struct ares_options options = {
-		.flags = ARES_FLAG_EDNS | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
+		.flags = ARES_FLAG_EDNS | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES |
+			 (tcp ? ARES_FLAG_USEVC : ARES_FLAG_IGNTC),
 		.timeout = o->timeout_ms > 0 ? o->timeout_ms : DEFAULT_TIMEOUT_MS,
 		.tries = o->tries > 0 ? o->tries : DEFAULT_TRIES,
 		.lookups = "b",

@@ -15,6 +15,8 @@ struct channel {
 	bool missed; /* a socket could not be watched; a server's stays open while queries flow, so try again */
 };
 
-/* The struct must not move from here on. */
-MUST_CHECK err_t channel_open(struct channel *, struct loop *, const struct resolver_options *);
+/* tcp: asks over TCP alone; otherwise over UDP alone, and a truncated answer is handed over as it came. (c-ares takes
+ * a TCP connection's end for the server's, and moves every query of its channel off that server.) The struct must not
+ * move from here on. */
+MUST_CHECK err_t channel_open(struct channel *, struct loop *, const struct resolver_options *, bool tcp);
 void channel_tick(struct channel *); /* timeouts */

@@ -35,6 +35,7 @@ enum query_state {
 struct exchange {
 	struct queries *all;
 	struct query *query; /* NULL: given up */
+	bool tcp, again;     /* asked by TCP; asked anew after FORMERR */
 };
 
 struct query {
@@ -55,7 +56,7 @@ TAILQ_HEAD(query_list, query);
 
 struct queries {
 	struct loop *loop;
-	struct channel channel;
+	struct channel udp, tcp;
 	struct query *table;
 	struct query_list list[QUERY_STATES];
 	size_t cached, cache_max, in_flight;
@@ -168,12 +169,44 @@ static void keep_status(struct query *q, int status)
 	q->result.out_of_memory = status == ARES_ENOMEM;
 }
 
+static void on_answer(void *arg, int status, int timeouts, unsigned char *msg, int len);
+
+/* May answer at once. */
+static void exchange_start(struct exchange *x)
+{
+	struct channel *channel = x->tcp ? &x->all->tcp : &x->all->udp;
+	ares_query(channel->ares, name_of(x->query), DNS_CLASS_IN, (int)x->query->type, on_answer, x);
+}
+
+static bool truncated(const unsigned char *msg, int len)
+{
+	return msg && len > 2 && (msg[2] & 0x02);
+}
+
+static bool not_understood(const unsigned char *msg, int len)
+{
+	enum { FORMERR = 1 };
+	return msg && len > 3 && (msg[3] & 0x0f) == FORMERR;
+}
+
 static void on_answer(void *arg, int status, int timeouts, unsigned char *msg, int len)
 {
 	struct exchange *x = arg;
 	struct query *q = x->query;
 	struct queries *all = x->all;
 	(void)timeouts;
+	if (!all->freed && q && !x->tcp && truncated(msg, len)) {
+		x->tcp = true;
+		exchange_start(x);
+		return;
+	}
+	/* The first FORMERR ends EDNS for the channel, and c-ares asks that query anew. Others that were under way with
+	 * EDNS get theirs when it is off already, and c-ares would leave it at that. */
+	if (!all->freed && q && !x->again && not_understood(msg, len)) {
+		x->again = true;
+		exchange_start(x);
+		return;
+	}
 	free(x);
 	if (all->freed)
 		return;
@@ -222,7 +255,7 @@ static void send_query(struct queries *all, struct query *q)
 	all->in_flight++;
 	move(all, q, QUERY_SENT);
 	stat_add(STAT_DNS_QUERIES, 1);
-	ares_query(all->channel.ares, name_of(q), DNS_CLASS_IN, (int)q->type, on_answer, x); /* may answer at once */
+	exchange_start(x);
 }
 
 static void send_waiting(struct queries *all)
@@ -256,9 +289,12 @@ static void on_tick(struct deadline *d)
 	struct queries *all = (struct queries *)((char *)d - offsetof(struct queries, tick));
 	/* First of all, while the place that it had in the heap is free. */
 	bool armed = all->in_flight == 0 || !deadline_arm(all->loop, &all->tick, TICK_MS, on_tick);
-	channel_tick(&all->channel);
-	if (!armed)
-		ares_cancel(all->channel.ares); /* answers each of them with a failure */
+	channel_tick(&all->udp);
+	channel_tick(&all->tcp);
+	if (!armed) { /* answers each of them with a failure */
+		ares_cancel(all->udp.ares);
+		ares_cancel(all->tcp.ares);
+	}
 	give_up_old(all, QUERY_SENT);
 	give_up_old(all, QUERY_TURN);
 	all->credit = BURST_MAX;
@@ -363,7 +399,12 @@ err_t queries_new(struct loop *loop, const struct resolver_options *o, struct qu
 	all->cache_max = o->cache_max ? o->cache_max : DEFAULT_CACHE_MAX;
 	for (int i = 0; i < QUERY_STATES; i++)
 		TAILQ_INIT(&all->list[i]);
-	err_t err = channel_open(&all->channel, loop, o);
+	err_t err = channel_open(&all->udp, loop, o, false);
+	if (!err) {
+		err = channel_open(&all->tcp, loop, o, true);
+		if (err)
+			ares_destroy(all->udp.ares);
+	}
 	if (err) {
 		free(all);
 		return err;
@@ -381,7 +422,8 @@ void queries_free(struct queries *all)
 	deadline_disarm(all->loop, &all->tick);
 	HASH_ITER (hh, all->table, q, next)
 		drop(all, q);
-	ares_destroy(all->channel.ares);
+	ares_destroy(all->udp.ares);
+	ares_destroy(all->tcp.ares);
 	if (!all->deliver_due)
 		free(all);
 }

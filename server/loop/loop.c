@@ -177,12 +177,6 @@ void deadline_disarm(struct loop *l, struct deadline *d)
 		heap_remove(&l->deadlines, d); /* the timer may fire for nothing: cheaper than setting it anew */
 }
 
-int64_t loop_now_ms(const struct loop *l)
-{
-	(void)l;
-	return clock_mono_ms();
-}
-
 /* ---- descriptors ---- */
 
 static void on_poll(uv_poll_t *poll, int status, int events)

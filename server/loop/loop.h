@@ -1,8 +1,8 @@
 #pragma once
 /* One event loop and the thread that runs it (libuv underneath; nobody above sees it).
  *
- * Everything here runs on the loop's own thread, except loop_post() and loop_stop(), which any thread may call.
- * Callbacks never run before the function that set them up has returned.
+ * Everything here runs on the loop's own thread, except loop_send(), loop_post() and loop_stop(), which any thread may
+ * call. Callbacks never run before the function that set them up has returned.
  *
  * Life: loop_new(), set things up, loop_run() (returns after loop_stop() or when loop_stop() was called before),
  * loop_free() when no deadline is armed and no watch is open. */
@@ -19,7 +19,6 @@ void loop_run(struct loop *);
 void loop_stop(struct loop *);		   /* any thread; what was posted before is still run */
 void loop_free(struct loop *);		   /* after loop_run() has returned; drops what was posted since */
 bool loop_is_current(const struct loop *); /* is the caller the loop's thread (or is it not running yet)? */
-int64_t loop_now_ms(const struct loop *);  /* clock_mono_ms() as of this turn */
 
 /* The mailbox: fn(arg) runs on the loop's thread, in the order of posting. Any thread. ERR_NOMEM: nothing was posted,
  * arg is still the caller's. A message that must not be lost embeds a struct mail, which needs no memory and cannot

@@ -290,11 +290,6 @@ void conn_unsend(struct conn *c)
 	c->out.len = c->pinned > keep ? c->pinned : keep;
 }
 
-bool conn_is_sending(const struct conn *c)
-{
-	return c->out.len > 0;
-}
-
 struct ip conn_source(const struct conn *c)
 {
 	return c->source;

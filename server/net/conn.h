@@ -37,6 +37,5 @@ MUST_CHECK err_t conn_start_tls(struct conn *, struct tls *, const char *host);
 const struct tls_info *conn_tls(const struct conn *);
 /* Takes back what was not yet handed to the kernel, but for the rest of a line begun. */
 void conn_unsend(struct conn *);
-bool conn_is_sending(const struct conn *);  /* is something still to be handed to the kernel? */
 struct ip conn_source(const struct conn *); /* our address of it, once connected */
 void conn_close(struct conn *);		    /* NULL is fine */

@@ -7,9 +7,9 @@
 #include "server/base/text.h"
 #include "server/probe/shard.h"
 
-#define IDLE_MAX 20000			   /* domains remembered in memory with nobody waiting, a shard */
-#define CONTROL_KEPT_MS (48 * 3600 * 1000) /* a greylisted control must be able to mature */
-#define PLAN_KEPT_MS 60000		   /* then equal preferences are shuffled anew */
+#define IDLE_MAX 20000				       /* domains remembered in memory with nobody waiting, a shard */
+#define CONTROL_REDRAWN_MS ((int64_t)48 * 3600 * 1000) /* a greylisted control must be able to mature */
+#define PLAN_KEPT_MS 60000			       /* then equal preferences are shuffled anew */
 
 struct domain {
 	UT_hash_handle hh;
@@ -60,7 +60,7 @@ static void draw_control(struct domain *d, int64_t now)
 {
 	static const char LETTERS[] = "abcdefghijklmnopqrstuvwxyz234567"; /* 32: a byte's low bits are even */
 	uint8_t random[25];
-	if (d->control_ms && now - d->control_ms < CONTROL_KEPT_MS)
+	if (d->control_ms && now - d->control_ms < CONTROL_REDRAWN_MS)
 		return;
 	if (RAND_bytes(random, sizeof random) != 1)
 		return; /* the old one, or an empty one that is never asked: see make_plan() */
@@ -69,6 +69,9 @@ static void draw_control(struct domain *d, int64_t now)
 		d->control[i] = LETTERS[random[i + 1] & 31u];
 	d->control[n] = 0;
 	d->control_ms = now;
+	struct control_fact fact = { .drawn_ms = now };
+	text_copy(fact.local, sizeof fact.local, d->control);
+	store_control_put(engine_store(d->shard->engine), d->name, &fact);
 }
 
 static struct domain *domain_get(struct shard *s, const char *name)
@@ -93,6 +96,11 @@ static struct domain *domain_get(struct shard *s, const char *name)
 	if (store_route_get(store, name, &d->route))
 		d->route = NULL;
 	d->has_fact = store_catch_all_get(store, name, &d->fact) == ERR_OK;
+	struct control_fact control;
+	if (store_control_get(store, name, &control) == ERR_OK) {
+		text_copy(d->control, sizeof d->control, control.local);
+		d->control_ms = control.drawn_ms;
+	}
 	return d;
 }
 

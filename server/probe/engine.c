@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/text.h"
 #include "server/probe/host.h"
+#include "server/probe/permit.h"
 #include "server/probe/session.h"
 #include "server/stats/stats.h"
 
@@ -37,6 +39,12 @@ static struct shard *shard_of(struct engine *e, const char *name)
 struct shard *engine_home(struct engine *e, const char *domain)
 {
 	return shard_of(e, domain);
+}
+
+struct shard *engine_ip_shard(struct engine *e, const struct ip *key)
+{
+	char text[IP_TEXT_MAX];
+	return shard_of(e, ip_text(key, text));
 }
 
 struct shard *engine_operator_shard(struct engine *e, const char *operator_name)
@@ -210,14 +218,17 @@ static bool covers_ask(void *ctx, struct ask *a)
 	return covers(ctx, a->address.domain);
 }
 
+/* It cannot be remembered, and nobody may be asked without it. The store has it: a restart will know. */
+static void cannot_exempt(void)
+{
+	log_error("out of memory for an exemption: stopping");
+	kill(getpid(), SIGTERM); /* the process: in this thread it is blocked */
+}
+
 static void exempt_here(struct shard *s, struct order *o)
 {
-	if (guard_exempt(s->guard, o->domain)) {
-		/* It cannot be remembered, and nobody may be asked without it. The store has it: a restart will know.
-		 */
-		log_error("out of memory for an exemption: stopping");
-		raise(SIGTERM);
-	}
+	if (guard_exempt(s->guard, o->domain))
+		cannot_exempt();
 	domain_answer_waiting(s, covers_target, o, REASON_EXEMPT);
 	operator_answer_waiting(s, covers_ask, o, REASON_EXEMPT);
 	domain_forget(s, o->domain, true);
@@ -240,7 +251,10 @@ static void forget_here(struct shard *s, struct order *o)
 
 err_t engine_exempt(struct engine *e, const char *domain, struct loop *loop, void (*done)(void *ctx), void *ctx)
 {
-	return order_all(e, exempt_here, domain, true, loop, done, ctx);
+	err_t err = order_all(e, exempt_here, domain, true, loop, done, ctx);
+	if (err)
+		cannot_exempt();
+	return err;
 }
 
 err_t engine_unexempt(struct engine *e, const char *domain, struct loop *loop, void (*done)(void *ctx), void *ctx)
@@ -320,7 +334,7 @@ static void shard_drained(struct shard *s)
 
 void shard_check_drained(struct shard *s)
 {
-	if (s->drained && !s->session_count)
+	if (s->drained && !s->session_count && !s->asking)
 		s->drained(s);
 }
 
@@ -470,6 +484,7 @@ void engine_free(struct engine *e)
 		struct shard *s = &e->shard[i];
 		domain_free_all(s);
 		host_free_all(s);
+		permit_free_all(s);
 		resolver_free(s->resolver);
 		guard_free(s->guard);
 		tls_free(s->tls);

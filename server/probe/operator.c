@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/base/text.h"
+#include "server/probe/permit.h"
 #include "server/probe/session.h"
 
 #define RETRY_MS 200	 /* after the system refused a descriptor or memory */
@@ -18,6 +19,7 @@ static void set_caps(struct mail_operator *op, const struct config *config, cons
 	op->recipients = caps.recipients;
 	op->unknown_per_session = caps.unknown_per_session;
 	unsigned large = rules_operator_connections(rules, op->name);
+	op->ip_connections = large > config->ip.connections ? large : config->ip.connections;
 	for (size_t i = 0; i < config->n_operators; i++)
 		if (config->operators[i].connections && strcmp(config->operators[i].name, op->name) == 0)
 			return; /* the operator of this daemon has the last word */
@@ -60,7 +62,7 @@ static void list(struct shard *s, struct mail_operator *op, int where)
 
 static void free_if_unused(struct shard *s, struct mail_operator *op)
 {
-	if (op->open || op->work_count)
+	if (op->open || op->asking || op->work_count)
 		return;
 	list(s, op, OPERATOR_QUIET);
 	HASH_DEL(s->operators, op);
@@ -75,18 +77,52 @@ static void try_again(struct deadline *d)
 		operator_look_later(s, op);
 }
 
-/* Opens sessions as long as courtesy and the system allow. */
+static void starve(struct shard *s, struct mail_operator *op)
+{
+	list(s, op, OPERATOR_STARVED);
+	if (!deadline_armed(&s->retry) && deadline_arm(s->loop, &s->retry, RETRY_MS, try_again))
+		return; /* the end of the next session looks again */
+}
+
+/* The destination may be connected to once more: by the work that asked, or another that waits for it. */
+static void granted(struct permit *p)
+{
+	struct shard *s = p->from;
+	struct work *asker = p->work, *w = asker;
+	struct mail_operator *op = asker->op;
+	op->asking--;
+	s->asking--;
+	if (!w->waiting_count)
+		w = operator_work_at(op, &asker->hop);
+	err_t err = ERR_CANCELLED;
+	if (w && !s->draining && op->open < op->connections)
+		err = session_open(s, op, w, p);
+	if (err)
+		permit_return(p);
+	if (err == ERR_LIMIT || err == ERR_NOMEM)
+		starve(s, op);
+	asker->asking--; /* only now: it may be freed by that */
+	work_ready_changed(s, asker);
+	shard_check_drained(s);
+}
+
+/* Asks for more connections as long as courtesy to the operator and the system allow. */
 static void look(struct shard *s, struct mail_operator *op)
 {
-	while (!s->draining && op->open < op->connections && !TAILQ_EMPTY(&op->ready)) {
-		err_t err =
-			s->session_count < s->session_max ? session_open(s, op, TAILQ_FIRST(&op->ready)) : ERR_LIMIT;
-		if (err) {
-			list(s, op, OPERATOR_STARVED);
-			if (!deadline_armed(&s->retry) && deadline_arm(s->loop, &s->retry, RETRY_MS, try_again))
-				return; /* the end of the next session looks again */
+	unsigned most = 2 * op->connections; /* some may wait long for their destination while others go */
+	while (!s->draining && op->open < op->connections && op->open + op->asking < most && !TAILQ_EMPTY(&op->ready)) {
+		struct work *w = TAILQ_FIRST(&op->ready);
+		bool room = s->session_count + s->asking < s->session_max;
+		struct permit *p = room ? permit_new(s, w, op->ip_connections, granted) : NULL;
+		if (!p) {
+			starve(s, op);
 			return;
 		}
+		w->asking++;
+		op->asking++;
+		s->asking++;
+		permit_ask(p);
+		work_ready_changed(s, w);
 	}
 	free_if_unused(s, op);
 }
@@ -128,7 +164,7 @@ void operator_session_ended(struct shard *s, struct mail_operator *op)
 void work_ready_changed(struct shard *s, struct work *w)
 {
 	/* The sessions that are at it take as much as a visit holds; only what is beyond needs another. */
-	bool ready = w->waiting_count > w->serving * VISIT_ASKS_MAX;
+	bool ready = w->waiting_count > (w->serving + w->asking) * VISIT_ASKS_MAX;
 	struct mail_operator *op = w->op;
 	if (ready != w->is_ready) {
 		w->is_ready = ready;
@@ -139,7 +175,7 @@ void work_ready_changed(struct shard *s, struct work *w)
 	}
 	if (ready)
 		operator_look_later(s, op);
-	if (w->count || w->serving)
+	if (w->count || w->serving || w->asking)
 		return;
 	HASH_DEL(s->works, w);
 	op->work_count--;
@@ -203,7 +239,7 @@ static void take_ask(struct shard *s, struct ask *a)
 		out_of_memory(a);
 		return;
 	}
-	work_add(w, a, false);
+	work_add(w, a);
 	work_ready_changed(s, w);
 }
 

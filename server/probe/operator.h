@@ -8,8 +8,10 @@ struct mail_operator {
 	TAILQ_ENTRY(mail_operator) link; /* in shard->dirty or ->starved */
 	enum { OPERATOR_QUIET, OPERATOR_DIRTY, OPERATOR_STARVED } listed;
 	unsigned open;	     /* sessions */
+	unsigned asking;     /* permits for more */
 	unsigned work_count; /* works, ready or not */
 	struct works ready;
 	unsigned connections, recipients, unknown_per_session; /* caps */
+	unsigned ip_connections; /* of each destination address, as far as this operator is concerned */
 	char name[OPERATOR_SIZE];
 };

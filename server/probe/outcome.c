@@ -182,7 +182,8 @@ static void note_host_failure(struct ask *a, enum reason reason, const struct an
 static enum reason of_all_hosts(const struct ask *a, enum reason last)
 {
 	enum reason r = a->best ? a->best->reason : last;
-	if (!a->hosts_differ || !needs_all_hosts(r))
+	bool all = !a->hosts_differ && !a->plan->incomplete;
+	if (all || !needs_all_hosts(r))
 		return r;
 	return r == REASON_NOT_SERVED_HERE ? REASON_REFUSED_UNCLEAR : REASON_TEMPORARY_FAILURE;
 }

@@ -24,6 +24,7 @@ static void free_session(struct mail *m)
 	operator_session_ended(shard, s->op);
 	reply_parser_free(s->parser);
 	buf_free(&s->out.lines);
+	permit_return(s->permit);
 	free(s->refusal);
 	free(s);
 	shard->session_count--;
@@ -185,7 +186,7 @@ static void not_begun(struct session *s, err_t err, int errnum)
 	}
 }
 
-err_t session_open(struct shard *shard, struct mail_operator *op, struct work *w)
+err_t session_open(struct shard *shard, struct mail_operator *op, struct work *w, struct permit *permit)
 {
 	struct session *s = calloc(1, sizeof *s);
 	if (!s)
@@ -209,6 +210,7 @@ err_t session_open(struct shard *shard, struct mail_operator *op, struct work *w
 		free(s);
 		return err;
 	}
+	s->permit = permit;
 	op->open++;
 	shard->session_count++;
 	TAILQ_INSERT_TAIL(&shard->sessions, s, link);

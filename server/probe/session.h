@@ -3,6 +3,7 @@
  * wait for that IP address one after the other, and frees itself when the connection is closed. Lives on its shard's
  * thread. */
 #include "server/net/conn.h"
+#include "server/probe/permit.h"
 #include "server/probe/shard.h"
 #include "server/probe/visit.h"
 #include "server/smtp/dialogue.h"
@@ -15,6 +16,7 @@ struct session {
 	struct shard *shard;
 	struct mail_operator *op;
 	uint64_t id; /* for the log */
+	struct permit *permit;
 	struct hop hop;
 	char source_ip[IP_TEXT_MAX];
 	struct conn *conn;
@@ -37,15 +39,16 @@ struct session {
 	bool utf8;
 	bool full; /* no further recipient goes into it */
 	/* of the session, over its visits */
+	unsigned takes; /* recipients that a transaction took before "too many"; 0: none was full */
 	unsigned unknown_used, unknown_targets;
 	bool visiting;
 	struct visit visit;
 	struct answer *refusal; /* evidence of what refused us */
 };
 
-/* Opens a session for a work that waits. ERR_LIMIT, ERR_NOMEM: not now, nothing was changed; any other outcome is the
- * session's. */
-MUST_CHECK err_t session_open(struct shard *, struct mail_operator *, struct work *);
+/* Opens a session for a work that waits; the permit is the session's then, and goes back when it ends. ERR_LIMIT,
+ * ERR_NOMEM: not now, nothing was changed; any other outcome is the session's. */
+MUST_CHECK err_t session_open(struct shard *, struct mail_operator *, struct work *, struct permit *);
 
 /* Says QUIT, then waits shortly for the server to close first. */
 void session_quit(struct session *);

@@ -13,6 +13,7 @@ struct engine;
 struct domain;
 TAILQ_HEAD(domains, domain);
 struct session;
+struct budget;
 TAILQ_HEAD(sessions, session);
 TAILQ_HEAD(operators, mail_operator);
 struct host;
@@ -44,6 +45,8 @@ struct shard {
 	unsigned host_count;
 	struct sessions sessions;
 	unsigned session_count, session_max;
+	unsigned asking;	/* permits */
+	struct budget *budgets; /* of the destination addresses homed here, by address */
 	uint64_t last_session;
 	int64_t source_told_ms; /* when the log last said that a source is missing; 0: never */
 	struct deadline retry;	/* after the system refused a descriptor or memory */
@@ -84,6 +87,7 @@ void operator_answer_waiting(struct shard *, bool (*picks)(void *ctx, struct ask
 /* ---- shards among themselves: engine.c ---- */
 
 struct shard *engine_home(struct engine *, const char *domain);
+struct shard *engine_ip_shard(struct engine *, const struct ip *key);
 struct shard *engine_operator_shard(struct engine *, const char *operator_name);
 const struct config *engine_config(const struct engine *);
 const struct rules *engine_rules(const struct engine *);

@@ -15,7 +15,7 @@ struct shard;
 /* Who asked: a call, later a list. Shared by its targets, hence counted. */
 struct caller {
 	atomic_uint refs;
-	atomic_bool cancelled; /* set by caller_cancel() alone; what was not yet asked then never is */
+	atomic_bool cancelled; /* set by engine_cancel() alone; what was not yet asked then never is */
 	struct loop *loop;
 	void (*answered)(struct target *); /* on loop, once for each target; takes it over */
 	void *ctx;			   /* for answered(); the engine does not look at it */

@@ -92,7 +92,7 @@ static void swallow(struct ask *into, struct ask *from)
 	ask_free(from);
 }
 
-void work_add(struct work *w, struct ask *a, bool first)
+void work_add(struct work *w, struct ask *a)
 {
 	struct ask *same = work_find(w, &a->address);
 	if (same) {
@@ -108,10 +108,7 @@ void work_add(struct work *w, struct ask *a, bool first)
 	HASH_ADD_STR(w->asks, address.local, a); /* no memory: the same address may be asked twice */
 	w->count++;
 	w->waiting_count++;
-	if (first)
-		TAILQ_INSERT_HEAD(&w->waiting, a, link);
-	else
-		TAILQ_INSERT_TAIL(&w->waiting, a, link);
+	TAILQ_INSERT_TAIL(&w->waiting, a, link);
 }
 
 void work_remove(struct work *w, struct ask *a)

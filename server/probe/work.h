@@ -32,7 +32,6 @@ struct ask {
 	struct address address;
 	int64_t not_before_ms; /* the latest of its targets' */
 	uint8_t lost;	       /* sessions lost after MAIL */
-	uint8_t crowded;       /* times "too many recipients" was the answer */
 	bool said;	       /* a RCPT for it was ever sent */
 	uint16_t attempts;     /* conversations begun */
 	bool hosts_differ;     /* hosts failed for different reasons */
@@ -50,6 +49,7 @@ struct work {
 	struct mail_operator *op;
 	struct asks waiting;
 	unsigned serving;	       /* visits that are at it */
+	unsigned asking;	       /* permits for it */
 	unsigned waiting_count, count; /* count: all asks, also those of visits */
 	struct ask *asks;	       /* by local part */
 	struct hop hop;
@@ -58,6 +58,7 @@ struct work {
 	bool has_fact;
 	struct catch_all_fact fact; /* the newest known */
 	unsigned order;		    /* of the last reply to a RCPT here */
+	unsigned crowded;	    /* sessions in a row that took nobody: "too many recipients" */
 	struct {
 		char domain[DOMAIN_SIZE]; /* zero-padded */
 		struct ip ip;
@@ -76,9 +77,9 @@ void ask_answer(struct ask *, struct answer *);
 
 struct work *work_new(const struct plan *, unsigned hop);
 void work_free(struct work *); /* empty */
-/* Takes the ask in, waiting; one with the same address swallows it. first: ahead of the others. */
-void work_add(struct work *, struct ask *, bool first);
-void work_remove(struct work *, struct ask *); /* not one of a visit's lists */
+/* Takes the ask in, waiting; one with the same address swallows it. */
+void work_add(struct work *, struct ask *);
+void work_remove(struct work *, struct ask *); /* one that a visit took: after visit_drop() */
 struct ask *work_find(const struct work *, const struct address *);
 /* The fact counts for this ask: it is known, valid and not older than asked for. */
 bool work_fact_is_fresh(const struct work *, const struct ask *, int64_t now_wall_ms);

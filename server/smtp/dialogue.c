@@ -105,7 +105,7 @@ err_t dlg_say_starttls(struct dialogue *d, struct commands *out)
 		return ERR_AGAIN;
 	err_t err = command_put(out, SMTP_STARTTLS, NULL, false);
 	if (!err)
-		owe(d, DLG_STARTTLS, DLG_IDLE, DLG_NO_TAG);
+		owe(d, DLG_STARTTLS, DLG_STARTTLS, DLG_NO_TAG); /* nothing may be said behind it */
 	return err;
 }
 
@@ -148,12 +148,4 @@ err_t dlg_say_quit(struct dialogue *d, struct commands *out)
 {
 	d->state = DLG_QUIT;
 	return command_put(out, SMTP_QUIT, NULL, false);
-}
-
-unsigned dlg_rcpts_owed(const struct dialogue *d)
-{
-	unsigned n = 0;
-	for (unsigned i = 0; i < d->owed; i++)
-		n += d->ring[(d->first + i) % DLG_OWED_MAX].state == DLG_RCPT;
-	return n;
 }

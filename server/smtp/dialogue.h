@@ -100,5 +100,3 @@ MUST_CHECK err_t dlg_say_quit(struct dialogue *, struct commands *out); /* alway
 
 /* Could a recipient be named now? */
 bool dlg_may_rcpt(const struct dialogue *);
-/* Recipients owed an answer. */
-unsigned dlg_rcpts_owed(const struct dialogue *);

@@ -13,9 +13,10 @@ enum stat {
 	STAT_DNS_QUERIES,	   /* sent */
 	STAT_SESSIONS_OPEN,	   /* gauge */
 	STAT_ADDRESSES_WAITING,	   /* gauge: taken in, not answered */
+	STAT_PERMITS,		   /* gauge: connections granted to destination addresses */
 	STAT_CALLS_OPEN,	   /* gauge */
 	STATS_SIMPLE,
-	/* followed by one counter per reason and one per phase: stat_reason(), stat_phase() */
+	/* beside these one counter per reason and one per phase: stat_answers_by_reason(), stat_answers_by_phase() */
 };
 
 #define STAT_REASONS_MAX 64

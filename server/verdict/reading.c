@@ -278,9 +278,10 @@ static size_t names(const struct person *p, const char *s, size_t n, size_t i, c
 	return len || !at ? len : local_form(s, n, i, p->unquoted, (size_t)(at - p->unquoted));
 }
 
-/* Masks the address or name at s[i]; how much of s it took, 0 when there is none. */
-static size_t mask_at(
-	const struct person who[2], const char *s, size_t n, size_t i, bool in_url, struct buf *out, size_t start)
+/* Masks the address or name at s[i]; how much of s it took, 0 when there is none. `from`: the end of what was masked
+ * before; what goes on there, as in "alice=bob@d.example", may be an address too. */
+static size_t mask_at(const struct person who[2], const char *s, size_t n, size_t from, size_t i, bool in_url,
+	struct buf *out, size_t start)
 {
 	size_t at, len;
 	const char *domain;
@@ -293,23 +294,23 @@ static size_t mask_at(
 			return all ? len : n - i;
 		}
 	}
-	len = echo_address(s, n, i, in_url, &at);
+	len = echo_address(s + from, n - from, i - from, in_url, &at);
 	if (!len)
 		return 0;
-	return put_evidence(out, start, "***", 3) ? at - i : n - i;
+	return put_evidence(out, start, "***", 3) ? from + at - i : n - i;
 }
 
 void reading_mask(const struct reading_context *ctx, const struct reply *reply, struct buf *out)
 {
 	struct person who[2] = { person_of(ctx->recipient), person_of(ctx->sender) };
 	const char *s = reply->text;
-	size_t n = reply->text_len, start = out->len, url_end = 0;
+	size_t n = reply->text_len, start = out->len, url_end = 0, from = 0;
 	for (size_t i = 0; i < n && out->len - start < EVIDENCE_MAX;) {
 		if (i >= url_end)
 			url_end = i + echo_url(s, n, i);
-		size_t used = mask_at(who, s, n, i, i < url_end, out, start);
+		size_t used = mask_at(who, s, n, from, i, i < url_end, out, start);
 		if (used) {
-			i += used;
+			from = i += used;
 			continue;
 		}
 		ucs4_t c;

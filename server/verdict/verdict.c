@@ -21,17 +21,6 @@ const char *reason_name(enum reason r)
 	return REASON[r].name;
 }
 
-const char *verdict_name(enum verdict v)
-{
-	static const char *const NAME[VERDICTS] = {
-		[VERDICT_UNKNOWN] = "UNKNOWN",
-		[VERDICT_DELIVERABLE] = "DELIVERABLE",
-		[VERDICT_UNDELIVERABLE] = "UNDELIVERABLE",
-		[VERDICT_RISKY] = "RISKY",
-	};
-	return NAME[v];
-}
-
 const char *phase_name(enum phase p)
 {
 	static const char *const NAME[PHASES] = {

@@ -61,8 +61,7 @@ enum phase {
 enum catch_all { CATCH_ALL_NOT_KNOWN, CATCH_ALL_YES, CATCH_ALL_NO };
 
 enum verdict reason_verdict(enum reason);
-const char *verdict_name(enum verdict); /* "DELIVERABLE", … */
-const char *reason_name(enum reason);	/* "ACCEPTED", … */
-const char *phase_name(enum phase);	/* "dns", …; "" for PHASE_NONE */
+const char *reason_name(enum reason); /* "ACCEPTED", … */
+const char *phase_name(enum phase);   /* "dns", …; "" for PHASE_NONE */
 /* REASON_NONE when no reason has that name. */
 enum reason reason_named(const char *name);

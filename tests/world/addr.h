@@ -7,7 +7,8 @@
 struct addr {
 	uint8_t ip[16]; /* the first 4 for IPv4 */
 	uint16_t port;
-	uint8_t v6; /* 1: IPv6 */
+	uint8_t v6;   /* 1: IPv6 */
+	uint8_t zero; /* no padding: the bytes are keys of hashes */
 };
 #define ADDR_TEXT_MAX 64
 

@@ -92,6 +92,7 @@ static void post_forget(struct world *w, const char *query, struct buf *out)
 {
 	(void)query;
 	smtpd_forget(w->smtpd);
+	dnsd_forget(w->dnsd);
 	buf_puts(out, "{}\n");
 }
 

@@ -135,6 +135,7 @@ struct desc *desc_read_text(const char *file, const char *text, size_t n, char *
 	d->negative_ttl = 60;
 	if (yml_load(&r.y, file, text, n, &d->arena))
 		read_sections(&r);
+	HASH_CLEAR(hh, r.owners); /* they are in the arena */
 	yml_free(&r.y);
 	if (yml_failed(&r.y)) {
 		snprintf(error, room, "%s", r.y.error);
@@ -223,8 +224,8 @@ static const struct name *follow(const struct desc *d, const char *name)
 
 static bool has_address_of(const struct name *n, const struct host *host)
 {
-	if (!n)
-		return false;
+	if (!n || n == host->dns)
+		return n;
 	for (size_t i = 0; i < n->addrs; i++)
 		for (size_t k = 0; k < host->dns->addrs; k++)
 			if (addr_same_ip(&n->addr[i], &host->dns->addr[k]))

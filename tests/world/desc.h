@@ -28,6 +28,27 @@ struct mx {
 
 enum { TROUBLE_A = 1, TROUBLE_AAAA = 2, TROUBLE_MX = 4, TROUBLE_CNAME = 8, TROUBLE_TXT = 16, TROUBLE_REST = 32 };
 
+/* What is wrong with the answers to a name. */
+#define WRONG_MAP(XX)                                                                                                  \
+	XX(TRUNCATED, "truncated") /* over UDP, however short */                                                       \
+	XX(TCP_CLOSED, "tcp_closed")                                                                                   \
+	XX(OWNER, "owner")                                                                                             \
+	XX(ID, "id")                                                                                                   \
+	XX(PORT, "port") /* comes from another one */                                                                  \
+	XX(QUESTION, "question")                                                                                       \
+	XX(LOOP, "loop")	   /* the owner's name points to itself */                                             \
+	XX(DATA_LOOP, "data_loop") /* the mail host's, or the alias's target, does */                                  \
+	XX(FORMERR_EDNS, "formerr_edns")                                                                               \
+	XX(REFUSED, "refused")                                                                                         \
+	XX(CUT, "cut") /* ends in the middle */
+
+enum wrong_place {
+#define WRONG_ENUM(name, text) WRONG_##name,
+	WRONG_MAP(WRONG_ENUM)
+#undef WRONG_ENUM
+		WRONGS
+};
+
 /* Everything DNS says of one name, and who has a mailbox there. */
 struct name {
 	const char *name;
@@ -38,7 +59,14 @@ struct name {
 	const char *cname;
 	struct addr *addr;
 	size_t addrs;
+	struct addr *later; /* instead of addr, from the later_from-th answer on */
+	size_t laters;
+	uint32_t later_from;
 	struct yml_list txt;
+	uint32_t wrong;		    /* bits by enum wrong_place */
+	bool then_right;	    /* the right answer follows the wrong one */
+	bool no_chase;		    /* a CNAME is answered alone */
+	uint32_t drop_first;	    /* so many queries of each type are not answered */
 	uint32_t servfail, drop;    /* TROUBLE_… bits: types answered with SERVFAIL, or not at all */
 	uint32_t ttl, negative_ttl; /* seconds */
 	uint32_t delay_ms;

@@ -141,13 +141,38 @@ static bool is_untouched(const struct fault *f)
 	       !f->from && !f->only.n && !f->except.n && !f->clients.n && !f->over && !f->connections;
 }
 
-static void check_host(struct reading *r, yaml_node_t *key, struct host *h)
+/* One socket per address: nobody else may have it. */
+static void claim_addresses(struct reading *r, yaml_node_t *key, const struct host *h)
 {
 	char ip[ADDR_TEXT_MAX];
 
+	for (size_t i = 0; i < h->dns->addrs; i++) {
+		const struct addr *a = &h->dns->addr[i];
+		struct address_owner *o;
+		if (!addr_is_loopback(a))
+			continue;
+		HASH_FIND(hh, r->owners, a, sizeof *a, o);
+		if (o) {
+			yml_fail(&r->y, key,
+				"%s has the address %s of host %s in line %d already; allowed: give it under names, if "
+				"it is a second name of that host",
+				h->name, addr_ip_text(a, ip), o->host, o->line);
+			return;
+		}
+		o = arena_get(&r->d->arena, sizeof *o);
+		o->addr = *a;
+		o->host = h->name;
+		o->line = h->line;
+		HASH_ADD(hh, r->owners, addr, sizeof o->addr, o);
+	}
+}
+
+static void check_host(struct reading *r, yaml_node_t *key, struct host *h)
+{
+	const struct fault *own = &h->own;
+
 	if (!h->dns->addrs)
 		yml_fail(&r->y, key, "host %s needs addresses", h->name);
-	const struct fault *own = &h->own;
 	if (!own->is_set && !is_untouched(own))
 		yml_fail(&r->y, key,
 			"persona %s has no fault of its own; allowed: phase, reply, then and the like in a list under "
@@ -155,20 +180,10 @@ static void check_host(struct reading *r, yaml_node_t *key, struct host *h)
 			h->persona->name);
 	check_fault(&r->y, key, own);
 	check_traits(&r->y, key, &h->traits);
-	for (size_t i = 0; i < r->d->hosts; i++)
-		for (size_t k = 0; k < r->d->host[i].dns->addrs; k++)
-			for (size_t m = 0; m < h->dns->addrs; m++)
-				if (addr_same_ip(&h->dns->addr[m], &r->d->host[i].dns->addr[k]) &&
-					addr_is_loopback(&h->dns->addr[m]))
-					yml_fail(&r->y, key,
-						"%s has the address %s of host %s in line %d already; allowed: give it "
-						"under "
-						"names, if it is a second name of that host",
-						h->name, addr_ip_text(&h->dns->addr[m], ip), r->d->host[i].name,
-						r->d->host[i].line);
+	claim_addresses(r, key, h);
 }
 
-static void host_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *ctx)
+static void one_host(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *ctx)
 {
 	struct reading *r = (struct reading *)y;
 	struct host h = { .line = yml_line(key), .number = (unsigned)r->d->hosts };
@@ -191,6 +206,11 @@ static void host_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void 
 	double_hello(y, &h);
 	r->d->host = read_grow(y, r->d->host, r->d->hosts, sizeof h);
 	r->d->host[r->d->hosts++] = h;
+}
+
+static void host_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *ctx)
+{
+	template_each(y, key, one_host, value, ctx);
 }
 
 void read_hosts(struct yml *y, yaml_node_t *node, void *unused)

@@ -33,7 +33,7 @@ int read_word(struct yml *y, yaml_node_t *node, const char *const *words)
 
 const char *read_domain(struct yml *y, yaml_node_t *node)
 {
-	const char *text = yml_scalar(y, node);
+	const char *text = template_fill(y, node);
 	char ascii[256];
 	size_t n, label = 0;
 	char *name;
@@ -83,18 +83,6 @@ struct name *read_name(struct reading *r, yaml_node_t *key)
 	return n;
 }
 
-void read_addresses(struct yml *y, yaml_node_t *node, struct addr **addrs, size_t *n)
-{
-	for (size_t i = 0; i < yml_count(y, node); i++) {
-		yaml_node_t *item = yml_item(y, node, i);
-		struct addr a;
-		if (!addr_parse(&a, yml_scalar(y, item)))
-			yml_fail(y, item, "%s is no IPv4 or IPv6 address", yml_scalar(y, item));
-		*addrs = read_grow(y, *addrs, *n, sizeof a);
-		(*addrs)[(*n)++] = a;
-	}
-}
-
 static void name_addresses(struct yml *y, yaml_node_t *node, void *field)
 {
 	struct name *n = field;
@@ -107,29 +95,47 @@ static void mx_host(struct yml *y, yaml_node_t *node, void *field)
 	*(const char **)field = read_domain(y, node);
 }
 
+static const struct yml_field MX[] = {
+	{ "preference", yml_port, offsetof(struct mx, preference) },
+	{ "host", mx_host, offsetof(struct mx, host) },
+	{ NULL, NULL, 0 },
+};
+
+static yaml_node_t *key_of(struct yml *y, yaml_node_t *map, const char *key)
+{
+	for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++)
+		if (!strcmp(yml_scalar(y, yaml_document_get_node(&y->doc, p->key)), key))
+			return yaml_document_get_node(&y->doc, p->value);
+	return NULL;
+}
+
+static void mx_pair(struct yml *y, yaml_node_t *host, yaml_node_t *item, void *ctx)
+{
+	struct name *n = ctx;
+	struct mx mx = { .preference = 10, .line = yml_line(item) };
+
+	if (item->type == YAML_SCALAR_NODE)
+		mx.host = read_domain(y, host);
+	else
+		yml_map(y, item, MX, &mx);
+	if (!mx.host)
+		yml_fail(y, item, "a mail exchanger needs a host; allowed: {preference: N, host: NAME}, or NAME");
+	if (yml_failed(y))
+		return;
+	n->mx = read_grow(y, n->mx, n->mxs, sizeof mx);
+	n->mx[n->mxs++] = mx;
+}
+
 static void read_mx(struct yml *y, yaml_node_t *node, void *field)
 {
-	static const struct yml_field MX[] = {
-		{ "preference", yml_port, offsetof(struct mx, preference) },
-		{ "host", mx_host, offsetof(struct mx, host) },
-		{ NULL, NULL, 0 },
-	};
-	struct name *n = field;
-
 	for (size_t i = 0; i < yml_count(y, node); i++) {
-		yaml_node_t *item = yml_item(y, node, i);
-		struct mx mx = { .preference = 10, .line = yml_line(item) };
-		if (item->type == YAML_SCALAR_NODE)
-			mx.host = read_domain(y, item);
+		yaml_node_t *item = yml_item(y, node, i), *host = item;
+		if (item->type == YAML_MAPPING_NODE)
+			host = key_of(y, item, "host");
+		if (host && host->type == YAML_SCALAR_NODE)
+			template_each(y, host, mx_pair, item, field);
 		else
-			yml_map(y, item, MX, &mx);
-		if (!mx.host)
-			yml_fail(y, item,
-				"a mail exchanger needs a host; allowed: {preference: N, host: NAME}, or NAME");
-		if (yml_failed(y))
-			return;
-		n->mx = read_grow(y, n->mx, n->mxs, sizeof mx);
-		n->mx[n->mxs++] = mx;
+			mx_pair(y, NULL, item, field);
 	}
 }
 
@@ -154,6 +160,26 @@ static void read_trouble(struct yml *y, yaml_node_t *node, void *field)
 	}
 }
 
+static void read_wrong(struct yml *y, yaml_node_t *node, void *field)
+{
+	static const char *const WRONG[] = {
+#define WRONG_TEXT(name, text) text,
+		WRONG_MAP(WRONG_TEXT)
+#undef WRONG_TEXT
+			NULL,
+	};
+
+	for (size_t i = 0; i < yml_count(y, node) && !yml_failed(y); i++)
+		*(uint32_t *)field |= 1u << read_word(y, yml_item(y, node, i), WRONG);
+}
+
+static void name_later(struct yml *y, yaml_node_t *node, void *field)
+{
+	struct name *n = field;
+
+	read_addresses(y, node, &n->later, &n->laters);
+}
+
 static void reply_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *ctx)
 {
 	struct mailboxes *m = ctx;
@@ -175,6 +201,12 @@ static const struct yml_field NAME[] = {
 	{ "null_mx", yml_bool, offsetof(struct name, null_mx) },
 	{ "no_mx", yml_bool, offsetof(struct name, no_mx) },
 	{ "addresses", name_addresses, 0 },
+	{ "later", name_later, 0 },
+	{ "later_from", yml_u32, offsetof(struct name, later_from) },
+	{ "wrong", read_wrong, offsetof(struct name, wrong) },
+	{ "then_right", yml_bool, offsetof(struct name, then_right) },
+	{ "no_chase", yml_bool, offsetof(struct name, no_chase) },
+	{ "drop_first", yml_u32, offsetof(struct name, drop_first) },
 	{ "cname", read_cname, offsetof(struct name, cname) },
 	{ "txt", yml_texts, offsetof(struct name, txt) },
 	{ "nxdomain", yml_bool, offsetof(struct name, nxdomain) },
@@ -194,7 +226,11 @@ static void check_name(struct yml *y, yaml_node_t *key, struct name *n)
 		n->mx = read_grow(y, n->mx, n->mxs, sizeof *n->mx);
 		n->mx[n->mxs++] = (struct mx){ .preference = 0, .host = "" };
 	}
-	if (n->no_mx && n->mxs)
+	if (n->then_right && !n->wrong)
+		yml_fail(y, key, "%s has then_right and nothing wrong; allowed: with wrong", n->name);
+	else if (n->later_from && !n->laters)
+		yml_fail(y, key, "%s has later_from and no later; allowed: with later", n->name);
+	else if (n->no_mx && n->mxs)
 		yml_fail(y, key, "%s has mx and no_mx; allowed: one of them", n->name);
 	else if (n->nxdomain && (n->mxs || n->addrs || n->cname || n->txt.n))
 		yml_fail(y, key, "%s has nxdomain and records; allowed: one of them", n->name);
@@ -222,16 +258,28 @@ static void read_entry(struct yml *y, yaml_node_t *key, yaml_node_t *value, bool
 			n->name);
 }
 
-static void domain_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *ctx)
+static void read_domain_entry(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *ctx)
 {
 	(void)ctx;
 	read_entry(y, key, value, true);
 }
 
-static void name_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *ctx)
+static void read_name_entry(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *ctx)
 {
 	(void)ctx;
 	read_entry(y, key, value, false);
+}
+
+static void domain_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *ctx)
+{
+	(void)ctx;
+	template_each(y, key, read_domain_entry, value, NULL);
+}
+
+static void name_pair(struct yml *y, yaml_node_t *key, yaml_node_t *value, void *ctx)
+{
+	(void)ctx;
+	template_each(y, key, read_name_entry, value, NULL);
 }
 
 void read_domains(struct yml *y, yaml_node_t *node, void *unused)

@@ -144,6 +144,23 @@ const char *dns_type_text(uint16_t type, char text[16])
 	}
 }
 
+void dns_wrong_text(uint32_t wrong, struct buf *out)
+{
+	static const char *const TEXT[] = {
+#define WRONG_TEXT(name, text) text,
+		WRONG_MAP(WRONG_TEXT)
+#undef WRONG_TEXT
+	};
+	const char *comma = "";
+
+	for (int i = 0; i < WRONGS; i++) {
+		if (!(wrong & 1u << i))
+			continue;
+		buf_printf(out, "%s%s", comma, TEXT[i]);
+		comma = ",";
+	}
+}
+
 const char *dns_rcode_text(uint8_t rcode)
 {
 	static const char *const TEXT[] = { "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED" };

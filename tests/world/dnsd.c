@@ -24,6 +24,7 @@ struct answer_out {
 	struct place *place;
 	struct addr peer;
 	struct conn *conn; /* NULL: by UDP */
+	bool from_other_port;
 	LIST_ENTRY(answer_out) of_conn;
 	TAILQ_ENTRY(answer_out) link; /* in `ready` while has no timer */
 };
@@ -42,12 +43,14 @@ struct conn {
 struct place {
 	struct dnsd *dnsd;
 	struct watch udp, tcp;
+	int other; /* a socket on another port of the address, for answers that are not to be believed; -1: not yet */
 	struct addr addr;
 };
 
 struct dnsd {
 	struct world *world;
 	struct place *place;
+	struct dns_memory *memory;
 	size_t places, conns;
 	TAILQ_HEAD(, answer_out) ready;
 	TAILQ_HEAD(, conn) open, ended;
@@ -88,6 +91,12 @@ static void note(struct dnsd *d, const struct dns_query *q, const struct dns_out
 	record_number(line, "answers", o->answers);
 	record_number(line, "truncated", o->truncated);
 	record_number(line, "delay_ms", o->delay_ms);
+	if (o->wrong) {
+		struct buf words = BUF_INIT(256);
+		dns_wrong_text(o->wrong, &words);
+		record_text(line, "wrong", buf_str(&words));
+		buf_free(&words);
+	}
 	record_text(line, "local", addr_text(&a->place->addr, text));
 	record_text(line, "peer", addr_text(&a->peer, text));
 	record_end(d->world->record);
@@ -95,6 +104,38 @@ static void note(struct dnsd *d, const struct dns_query *q, const struct dns_out
 		counts_dns(&d->world->counts, q->name, q->type, a->conn);
 	else
 		d->world->counts.dns_bad++;
+}
+
+static void end_conn(struct conn *);
+
+static struct answer_out *new_answer(struct place *p, struct conn *conn, const struct addr *peer)
+{
+	struct answer_out *a = calloc(1, sizeof *a);
+
+	if (!a)
+		abort();
+	*a = (struct answer_out){ .dnsd = p->dnsd,
+		.place = p,
+		.peer = *peer,
+		.conn = conn,
+		.timer = { .fire = on_due },
+		.bytes = BUF_INIT(DNS_MESSAGE_MAX) };
+	if (conn)
+		LIST_INSERT_HEAD(&conn->answers, a, of_conn);
+	return a;
+}
+
+static void schedule(struct answer_out *a, const struct dns_outcome *o)
+{
+	struct dnsd *d = a->dnsd;
+
+	a->from_other_port = o->wrong & 1u << WRONG_PORT;
+	if (o->delay_ms)
+		loop_timer(d->world->loop, &a->timer, (int64_t)o->delay_ms * 1000);
+	else
+		TAILQ_INSERT_TAIL(&d->ready, a, link);
+	if (o->dropped)
+		drop_answer(a);
 }
 
 static void take_query(struct place *p, struct conn *conn, const struct addr *peer, const uint8_t *message, size_t n)
@@ -108,25 +149,20 @@ static void take_query(struct place *p, struct conn *conn, const struct addr *pe
 		d->world->counts.dns_bad++;
 		return;
 	}
-	a = calloc(1, sizeof *a);
-	if (!a)
-		return;
-	*a = (struct answer_out){ .dnsd = d,
-		.place = p,
-		.peer = *peer,
-		.conn = conn,
-		.timer = { .fire = on_due },
-		.bytes = BUF_INIT(DNS_MESSAGE_MAX) };
-	if (conn)
-		LIST_INSERT_HEAD(&conn->answers, a, of_conn);
-	dns_answer(d->world->desc, &q, message, conn, &a->bytes, &o);
+	a = new_answer(p, conn, peer);
+	dns_answer(d->world->desc, d->memory, &q, message, conn, &a->bytes, &o);
 	note(d, &q, &o, a);
-	if (o.delay_ms)
-		loop_timer(d->world->loop, &a->timer, (int64_t)o.delay_ms * 1000);
-	else
-		TAILQ_INSERT_TAIL(&d->ready, a, link);
-	if (o.dropped)
-		drop_answer(a);
+	if (conn && o.wrong & 1u << WRONG_TCP_CLOSED)
+		o.dropped = true;
+	schedule(a, &o);
+	if (conn && o.wrong & 1u << WRONG_TCP_CLOSED) {
+		end_conn(conn);
+	} else if (o.then_right && !o.dropped) {
+		q.wants_right = true;
+		a = new_answer(p, conn, peer);
+		dns_answer(d->world->desc, d->memory, &q, message, conn, &a->bytes, &o);
+		schedule(a, &o);
+	}
 }
 
 /* --- UDP --- */
@@ -199,6 +235,8 @@ static void take_messages(struct conn *c)
 		if (c->in.len < 2 || c->in.len < n + 2)
 			return;
 		take_query(c->place, c, &c->peer, c->in.data + 2, n);
+		if (c->is_ended)
+			return;
 		buf_consume(&c->in, n + 2);
 	}
 }
@@ -262,6 +300,16 @@ static void on_tcp(struct watch *w, uint32_t events)
 
 /* --- the end of a turn --- */
 
+static int other_port(struct place *p)
+{
+	struct addr addr = p->addr;
+
+	addr.port = 0;
+	if (p->other < 0)
+		p->other = listen_on(&addr, SOCK_DGRAM);
+	return p->other;
+}
+
 static void send_answer(struct answer_out *a)
 {
 	struct sockaddr_storage ss;
@@ -274,7 +322,8 @@ static void send_answer(struct answer_out *a)
 	}
 	socklen_t n = addr_to_sock(&a->peer, &ss);
 	/* What does not fit the socket is lost, as datagrams are. */
-	(void)!sendto(a->place->udp.fd, a->bytes.data, a->bytes.len, MSG_NOSIGNAL, (struct sockaddr *)&ss, n);
+	(void)!sendto(a->from_other_port ? other_port(a->place) : a->place->udp.fd, a->bytes.data, a->bytes.len,
+		MSG_NOSIGNAL, (struct sockaddr *)&ss, n);
 }
 
 void dnsd_turn_end(struct dnsd *d)
@@ -328,6 +377,7 @@ static bool start_place(struct dnsd *d, size_t i)
 	p->dnsd = d;
 	p->udp = (struct watch){ on_udp, -1 };
 	p->tcp = (struct watch){ on_tcp, -1 };
+	p->other = -1;
 	addr_parse_port(&p->addr, d->world->desc->dns.item[i]);
 	uint16_t port = p->addr.port;
 	for (int tries = port ? 1 : PORT_TRIES; tries && p->udp.fd < 0; tries--)
@@ -347,6 +397,7 @@ struct dnsd *dnsd_start(struct world *w)
 	if (!d)
 		abort();
 	d->world = w;
+	d->memory = dns_memory_new();
 	TAILQ_INIT(&d->ready);
 	TAILQ_INIT(&d->open);
 	TAILQ_INIT(&d->ended);
@@ -371,7 +422,10 @@ void dnsd_stop(struct dnsd *d)
 	for (size_t i = 0; i < d->places; i++) {
 		loop_close(d->world->loop, &d->place[i].udp);
 		loop_close(d->world->loop, &d->place[i].tcp);
+		if (d->place[i].other >= 0)
+			close(d->place[i].other);
 	}
+	dns_memory_free(d->memory);
 	free(d->place);
 	free(d);
 }
@@ -382,4 +436,9 @@ void dnsd_addresses(const struct dnsd *d, struct buf *out)
 
 	for (size_t i = 0; i < d->places; i++)
 		buf_printf(out, "%s%s", i ? "," : "", addr_text(&d->place[i].addr, text));
+}
+
+void dnsd_forget(struct dnsd *d)
+{
+	dns_memory_forget(d->memory);
 }

@@ -281,14 +281,17 @@ static bool is_unknown(const struct session *s)
 
 static void rcpt(struct session *s)
 {
-	const char *error = rcpt_error(s);
+	const char *reply = rcpt_error(s);
 
-	if (!error && is_unknown(s)) {
-		s->unknown++;
-		if (s->host->persona->unknown)
-			s->host->persona->unknown(s);
+	if (!reply) {
+		reply = recipient_reply(s);
+		if (reply == s->host->unknown_reply) {
+			s->unknown++;
+			if (s->host->persona->unknown)
+				s->host->persona->unknown(s);
+		}
 	}
-	session_reply(s, error ? error : recipient_reply(s));
+	session_reply(s, reply);
 }
 
 static void starttls(struct session *s)

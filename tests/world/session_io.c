@@ -297,7 +297,7 @@ void session_take(struct session *s, const uint8_t *bytes, size_t n)
 /* Who speaks before the greeting has no manners, or is a machine that sends mail nobody wants. */
 static void punish_early_talker(struct session *s)
 {
-	if (s->state != SESSION_BANNER || !s->in.len || !s->host->traits.early_talker_reply)
+	if (s->state != SESSION_BANNER || !s->bytes_in || !s->host->traits.early_talker_reply)
 		return;
 	loop_timer_clear(session_world(s)->loop, &s->timer);
 	session_reply(s, s->host->traits.early_talker_reply);

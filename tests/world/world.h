@@ -36,6 +36,7 @@ void control_turn_end(struct control *);
 int smtpd_port(const struct smtpd *);
 void smtpd_reset(struct smtpd *);  /* connections to a host are counted from 1 again */
 void smtpd_forget(struct smtpd *); /* no client was ever seen: greylists are empty, nobody is blocked */
+void dnsd_forget(struct dnsd *);   /* no name was ever asked for */
 void smtpd_connections_json(struct smtpd *, struct buf *);
 void dnsd_addresses(const struct dnsd *, struct buf *); /* ADDRESS:PORT, by commas */
 void control_address(const struct control *, struct buf *);

@@ -80,7 +80,7 @@ test("5,000 conversations at once with servers that take a second for each answe
 		d.host(`mx.op${op}.test`, { latency_ms: 1000 });
 		d.domain(`*.op${op}.test`, { mx: `mx.op${op}.test`, mailboxes: ["zq-bd-user"] });
 	}
-	const s = await Scenario.start(d, { courtesy: { defaults: { connections: EACH } }, log: { level: "info" } }, { startDaemon: false });
+	const s = await Scenario.start(d, { courtesy: { defaults: { connections: EACH }, ip: { connections: EACH } }, log: { level: "info" } }, { startDaemon: false });
 	s.rcptd.under = ["prlimit", "--nofile=20000:20000"];
 	await s.rcptd.start();
 	const idle = rssAnonKb(s.rcptd.pid);

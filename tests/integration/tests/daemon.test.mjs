@@ -300,6 +300,28 @@ for (const phase of ["mail", "rcpt"]) {
 	});
 }
 
+test("other signals neither end it nor hurry its end", async () => {
+	const d = new Description();
+	d.mail("slow.test", ["zq-dm-*"], { latency_ms: 600, pipelining: false });
+	const s = await Scenario.start(d);
+	s.rcptd.child.kill("SIGUSR2");
+	s.rcptd.child.kill("SIGPIPE");
+	const stream = s.client.openStream();
+	stream.send(["zq-dm-one@slow.test"]);
+	stream.end();
+	await until("it has been asked", async () => (await s.world.record()).rcpts().length);
+	s.rcptd.child.kill("SIGTERM");
+	await until("it drains", () => /draining/.test(s.rcptd.log()));
+	for (let i = 0; i < 5; i++) {
+		s.rcptd.child.kill("SIGUSR2");
+		await sleep(20);
+	}
+	assert.deepEqual(await Promise.race([s.rcptd.child.ended, sleep(30000, "still running")]), { code: 0, signal: null });
+	assertVerdict((await stream.done)[0], "DELIVERABLE", "ACCEPTED");
+	for (const { conn } of (await s.world.record()).connects()) assert.equal((await s.world.record()).verbs({ conn }).at(-1), "QUIT");
+	await s.close();
+});
+
 test("clients that hold their calls open do not stop the drain for ever", { timeout: 90000 }, async () => {
 	const d = new Description();
 	d.mail("drain.test", ["zq-dm-*"]);
@@ -422,5 +444,76 @@ test("a store below a folder that does not exist: made, or named", async () => {
 	const ended = startSecond(s, "deep", { store: { path: second }, listen: { grpc: `unix:${s.folder}/deep.sock` } });
 	assert.equal(ended.code, 1, ended.stderr);
 	assert.ok(ended.stderr.includes(second), ended.stderr);
+	await s.close();
+});
+
+/** A mail internet of every temper, fast enough to be in the middle of something at any time. */
+function busy() {
+	const d = new Description();
+	const tempers = [
+		{ latency_ms: 15 }, { latency_ms: 40, pipelining: false }, { persona: "accept-all", latency_ms: 25 }, { persona: "tempfail", latency_ms: 10 },
+		{ persona: "hangup", nth: 2, latency_ms: 10 }, { persona: "closes", phase: "ehlo" }, { persona: "resets", phase: "mail" }, { persona: "refuses", phase: "banner" },
+		{ persona: "no-ehlo", latency_ms: 20 }, { dead: true }, { persona: "silent", phase: "ehlo" }, { persona: "greylist", latency_ms: 30 },
+	];
+	const domains = Array.from({ length: 48 }, (_, i) => `busy${i}.test`);
+	domains.forEach((domain, i) => d.mail(domain, ["zq-dm-k*"], tempers[i % tempers.length]));
+	return { d, addresses: domains.flatMap((domain) => Array.from({ length: 12 }, (_, i) => `zq-dm-${i % 3 ? "k" : "u"}${i}@${domain}`)) };
+}
+
+test("SIGTERM at any time: an orderly end, no result twice, conversations left with QUIT", { timeout: 170000 }, async () => {
+	const { d, addresses } = busy();
+	const s = await Scenario.start(d, { timeouts: { banner: "2s", reply: "2s", session: "10s" } });
+	for (const ms of [0, 3, 10, 30, 80, 200, 500]) {
+		const mark = await s.world.mark();
+		const streams = Array.from({ length: 4 }, () => s.client.openStream());
+		streams.forEach((stream, i) => {
+			stream.send(addresses.filter((_, k) => k % 4 === i), 0);
+			if (i % 2) stream.end();
+		});
+		const goes = s.rcptd.newClient(); // a client that goes away at about the same time
+		const gone = goes.openStream();
+		gone.send(addresses.slice(0, 100), 0);
+		await until("it has begun", async () => (await s.world.record(mark)).connects().length);
+		await sleep(ms);
+		gone.call.cancel();
+		s.rcptd.child.kill("SIGTERM");
+		goes.close();
+		const ended = await Promise.race([s.rcptd.child.ended, sleep(40000, "still running")]);
+		assert.deepEqual(ended, { code: 0, signal: null }, `SIGTERM after ${ms} ms: ${s.rcptd.log()}`);
+		for (const stream of streams) {
+			const code = await codeOf(stream.done);
+			assert.equal(new Set(stream.results.map((result) => result.id)).size, stream.results.length, "no result twice");
+			if (code === status.OK) assert.equal(stream.results.length, stream.sent);
+			else assert.equal(code, status.UNAVAILABLE);
+		}
+		const record = await s.world.settled(mark);
+		for (const { conn, by } of record.closes()) {
+			const verbs = record.verbs({ conn });
+			if (by === "client" && verbs.length) assert.equal(verbs.at(-1), "QUIT", `after ${ms} ms: ${verbs}`);
+		}
+		await s.rcptd.start();
+	}
+	await s.close();
+});
+
+test("kill -9 at any time: it starts again, what was acknowledged is there", { timeout: 120000 }, async () => {
+	const { d, addresses } = busy();
+	const s = await Scenario.start(d, { timeouts: { banner: "2s", reply: "2s", session: "10s" } });
+	const granted = [];
+	for (const ms of [0, 5, 20, 60, 150, 400]) {
+		const stream = s.client.openStream();
+		stream.send(addresses, 0);
+		const until9 = Date.now() + ms;
+		do granted.push((await s.client.createExemption(`g${granted.length}.exempt.test`)).id);
+		while (Date.now() < until9);
+		await s.rcptd.restart("SIGKILL");
+		let page = "", ids = [];
+		do {
+			const answer = await s.client.listExemptions({ page_token: page });
+			ids.push(...answer.exemptions.map((exemption) => exemption.id));
+			page = answer.next_page_token;
+		} while (page);
+		for (const id of granted) assert.ok(ids.includes(id), `${id}, killed after ${ms} ms`);
+	}
 	await s.close();
 });

@@ -87,7 +87,7 @@ test("normal: quoted, tagged and UTF-8 local parts are asked as what they are", 
 	await ask("zq+tag@normal.test", "DELIVERABLE", "ACCEPTED");
 	await ask("zq-jörg@normal.test", "DELIVERABLE", "ACCEPTED");
 	const record = await s.world.settled(mark);
-	assert.deepEqual(record.locals().filter((l) => l.includes("zq")), ['"zq quoted"', "zq+tag", "zq-jörg"]);
+	assert.deepEqual(record.locals().filter((l) => !isRandomControl(l)), ['"zq quoted"', "zq+tag", "zq-jörg"]);
 	const utf8 = record.rcpts().find((r) => r.local === "zq-jörg");
 	const mail = record.lines({ verb: "MAIL", conn: utf8.conn });
 	assert.match(mail[mail.length - 1].arg, /SMTPUTF8/);

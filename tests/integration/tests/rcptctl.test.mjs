@@ -178,6 +178,7 @@ test("exit status 3: no server, at a port, a socket and a name", async () => {
 
 test("exit status 130: interrupted in the middle, the rows answered by then are written", async () => {
 	await rows(["zq-ctl-ada@ctl.test", "zq-ctl-ben@ctl.test"]);
+	await s.client.committed();
 	for (const output of [null, path.join(folder, "interrupted.jsonl")]) {
 		const args = ["verify", "--format", "jsonl", ...(output ? ["-o", output] : []), "zq-ctl-ada@ctl.test", "zq-ctl-m@mute.test", "zq-ctl-ben@ctl.test"];
 		const mark = await s.world.mark();
@@ -207,6 +208,7 @@ test("--max-age: remembered, and asked anew", async () => {
 		const mark = await s.world.mark();
 		const [row] = await rows([...args, "zq-ctl-cy@ctl.test"]);
 		await s.world.settled(mark);
+		await s.client.committed();
 		return { row, asked: (await s.world.record(mark)).locals().filter((local) => local === "zq-ctl-cy").length };
 	};
 	assert.equal((await ask("--max-age", "0")).asked, 1);
@@ -220,6 +222,7 @@ test("--max-age: remembered, and asked anew", async () => {
 
 test("domain show and forget", async () => {
 	await rows(["zq-ctl-ada@ctl.test", "zq-ctl-x@all.test"]);
+	await s.client.committed();
 	const shown = await run(["domain", "show", "ctl.test"]);
 	assert.equal(shown.code, 0, shown.stderr);
 	assert.match(shown.stdout, /mx\.ctl\.test/);
@@ -329,16 +332,20 @@ test("every command that is shown as an example runs", { timeout: 120000 }, asyn
 	fs.writeFileSync(path.join(place, "bin/jq"), "#!/bin/sh\nexec cat\n", { mode: 0o755 });
 	const list = await examples();
 	assert.ok(list.length >= 9, list.join("\n"));
-	await rows(["ann@example.org"]); // what is remembered of it can be shown
+	await rows(["ann@example.org"]);
+	await s.client.committed(); // what is remembered of it can be shown
 	for (const shown of list) {
 		let command = shown.replace("bazel-bin/cli/rcptctl", "rcptctl").replace(/ --server \S+/, "");
 		if (/exempt revoke/.test(command)) {
 			const { id } = await s.client.createExemption("revoked-example.test");
 			command = command.replace(/revoke \S+/, `revoke ${id}`);
 		}
+		// README.md's are said of the demonstration's world.
+		if (/show acme\.example/.test(command)) await rows(["alice@acme.example"]);
 		if (/domain show/.test(command)) await rows(["ann@example.org", "--max-age", "0"]);
+		await s.client.committed();
 		const ended = await rcptctl(["-o", "pipefail", "-c", command], {
-			file: "/bin/bash", cwd: place, env: { PATH: `${path.join(place, "bin")}:${process.env.PATH}` } });
+			file: "/bin/bash", cwd: place, env: { try: place, PATH: `${path.join(place, "bin")}:${process.env.PATH}` } });
 		assert.equal(ended.code, 0, `${shown}: ${ended.code}\n${ended.stdout}${ended.stderr}`);
 		for (const { id } of (await s.client.listExemptions()).exemptions) await s.client.revokeExemption(id);
 	}

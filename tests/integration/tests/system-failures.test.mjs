@@ -77,7 +77,7 @@ test("clients take every descriptor: those beyond are turned away, and whoever c
 
 /** A daemon whose own allocations fail as scarce() says: every so many of those with at least so many bytes. */
 async function startScarce(d, config = {}) {
-	assert.ok(fs.existsSync(SCARCE), `${SCARCE} is missing; 'make build' makes it`);
+	assert.ok(fs.existsSync(SCARCE), `${SCARCE} is missing; 'make integration' makes it`);
 	const s = await Scenario.start(d, config, { startDaemon: false });
 	const file = path.join(s.folder, "scarce");
 	fs.writeFileSync(file, Buffer.alloc(12));
@@ -189,7 +189,7 @@ test("more conversations with one machine than there are ports: they wait for on
 	const d = new Description();
 	d.host("mx.one.test", { latency_ms: 200 });
 	d.domain("*.one.test", { mx: "mx.one.test", mailboxes: ["zq-sf*"] });
-	const s = await Scenario.start(d, { courtesy: { defaults: { connections: 100, unknown_per_session: 2 } } });
+	const s = await Scenario.start(d, { courtesy: { defaults: { connections: 100, unknown_per_session: 2 }, ip: { connections: 100 } } });
 	fs.writeFileSync(range, "50000 50031");
 	try {
 		const addresses = Array.from({ length: 100 }, (_, n) => `zq-sf-user@d${n}.one.test`);

@@ -237,7 +237,7 @@ test("duplicates in one list are one RCPT", async () => {
 	const addresses = Array.from({ length: 40 }, (_, i) => (i % 2 ? "zq-known77@twice.test" : "zq-known77@TWICE.test"));
 	const { list, record } = await ask([...addresses, "zq-known78@twice.test"]);
 	all(list, "DELIVERABLE", "ACCEPTED");
-	assert.deepEqual(record.locals().filter((l) => l.includes("zq")).sort(), ["zq-known77", "zq-known78"]);
+	assert.deepEqual(record.locals().filter((l) => !isRandomControl(l)).sort(), ["zq-known77", "zq-known78"]);
 });
 d.mail("twice.test", ["zq-known*"], { latency_ms: 10 });
 
@@ -256,7 +256,7 @@ d.mail("twice.test", ["zq-known*"], { latency_ms: 10 });
 test("the control's local part: 20 to 32 letters and digits, the same for a domain, another for each", async () => {
 	const record = await s.world.settled();
 	const byDomain = {};
-	for (const r of record.rcpts()) if (!r.local.includes("zq")) (byDomain[r.domain] ??= new Set()).add(r.local);
+	for (const r of record.rcpts()) if (!/^zq[-+]/.test(r.local)) (byDomain[r.domain] ??= new Set()).add(r.local);
 	assert.ok(Object.keys(byDomain).length >= 10);
 	const every = Object.values(byDomain).flatMap((set) => [...set]);
 	for (const local of every) assert.match(local, /^[a-z0-9]{20,32}$/i);

@@ -222,6 +222,11 @@ static void length_and_nul(void **state)
 	assert_int_equal(address_parse(text, 142, &a, &why), ERR_OK);
 	assert_int_equal(strlen(a.local), 130);
 	assert_fixed_point(&a);
+	for (size_t i = 0; i < 31; i++) /* 3 octets each, 8 as an A-label */
+		memcpy(text + 131 + 3 * i, "\u00fc.", 3);
+	memcpy(text + 131 + 93, "de", 2);
+	assert_int_equal(address_parse(text, 226, &a, &why), ERR_INVALID);
+	assert_string_equal(why, "it is over 320 octets once its domain is in A-labels");
 }
 
 static void no_spelling_escapes_its_exemption(void **state)

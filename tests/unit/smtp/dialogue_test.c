@@ -116,7 +116,6 @@ static void pipelined_answers_belong_to_commands_by_order(void **state)
 	assert_string_equal(buf_str(&out.lines),
 		"EHLO us.example\r\nMAIL FROM:<p@us.example> SMTPUTF8\r\nRCPT TO:<a@b.example>\r\n"
 		"RCPT TO:<\"a b\"@b.example>\r\nRSET\r\nMAIL FROM:<p@us.example>\r\nRCPT TO:<c@b.example>\r\n");
-	assert_int_equal(dlg_rcpts_owed(&d), 3);
 	assert_int_equal(dlg_on(&d, DLG_YES).act, DLG_GO_ON); /* MAIL */
 	struct dlg_result r = dlg_on(&d, DLG_PERM);
 	assert_int_equal(r.act, DLG_ANSWER);

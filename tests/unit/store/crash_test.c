@@ -70,7 +70,7 @@ static bool every_id_is_among(void *ctx, const struct exemption *x, const char *
 
 static void facts_are_whole(struct place *p)
 {
-	for (enum table table = TABLE_ROUTE; table <= TABLE_VERDICT; table++) {
+	for (enum table table = TABLE_ROUTE; table <= TABLE_CONTROL; table++) {
 		struct txn t;
 		MDB_val key, value;
 		txn_begin_read(&t, &p->store->known);

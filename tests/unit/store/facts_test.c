@@ -38,6 +38,8 @@ static void facts_come_back_as_they_were_put_and_survive_a_restart(void **state)
 	store_catch_all_put(p->store, "example.com", &c);
 	store_host_lockstep_put(p->store, "mx1.example.com", NOW_MS + 7);
 	store_verdict_put(p->store, "example.com", hash, &v);
+	struct control_fact control = { "q7w3e9r2t5", NOW_MS - DAY_MS }, control2;
+	store_control_put(p->store, "example.com", &control);
 	flush(p);
 	for (int round = 0; round < 2; round++) {
 		assert_int_equal(store_route_get(p->store, "example.com", &got), ERR_OK);
@@ -61,6 +63,9 @@ static void facts_come_back_as_they_were_put_and_survive_a_restart(void **state)
 		assert_string_equal(v2.rule, v.rule);
 		assert_string_equal(v2.text, v.text);
 		assert_int_equal(v2.expires_ms, v.expires_ms);
+		assert_int_equal(store_control_get(p->store, "example.com", &control2), ERR_OK);
+		assert_string_equal(control2.local, "q7w3e9r2t5");
+		assert_int_equal(control2.drawn_ms, NOW_MS - DAY_MS);
 		place_close(p);
 		place_must_open(p);
 	}
@@ -91,12 +96,16 @@ static void what_has_expired_is_not_found_and_then_removed(void **state)
 	store_catch_all_put(p->store, "example.com", &c);
 	store_route_put(p->store, "example.com", r);
 	store_host_lockstep_put(p->store, "mx.example.com", NOW_MS + 10);
+	struct control_fact control = { "q7w3e9r2t5", NOW_MS + 10 - CONTROL_KEPT_MS };
+	store_control_put(p->store, "example.com", &control);
 	flush(p);
 	assert_int_equal(count(p, TABLE_VERDICT), 3000);
 	clock_fake_advance(9);
 	assert_int_equal(store_catch_all_get(p->store, "example.com", &c), ERR_OK);
 	assert_int_equal(store_host_lockstep_until(p->store, "mx.example.com"), NOW_MS + 10);
+	assert_int_equal(store_control_get(p->store, "example.com", &control), ERR_OK);
 	clock_fake_advance(1);
+	assert_int_equal(store_control_get(p->store, "example.com", &control), ERR_NOT_FOUND);
 	assert_int_equal(store_catch_all_get(p->store, "example.com", &c), ERR_NOT_FOUND);
 	assert_int_equal(store_route_get(p->store, "example.com", &got), ERR_NOT_FOUND);
 	assert_int_equal(store_host_lockstep_until(p->store, "mx.example.com"), 0);
@@ -111,7 +120,8 @@ static void what_has_expired_is_not_found_and_then_removed(void **state)
 		left = now;
 	}
 	assert_int_equal(left, 0);
-	assert_int_equal(count(p, TABLE_ROUTE) + count(p, TABLE_CATCH_ALL) + count(p, TABLE_HOST), 0);
+	for (enum table table = TABLE_ROUTE; table <= TABLE_CONTROL; table++)
+		assert_int_equal(count(p, table), 0);
 	free(r);
 }
 
@@ -123,9 +133,11 @@ static void put_everywhere(struct place *p)
 {
 	struct catch_all_fact c = { true, "mx.example.com", NOW_MS, NOW_MS + DAY_MS };
 	struct route *r = a_route(NOW_MS + DAY_MS);
+	struct control_fact control = { "q7w3e9r2t5", NOW_MS };
 	for (size_t i = 0; i < N_NAMES; i++) {
 		store_catch_all_put(p->store, NAMES[i], &c);
 		store_route_put(p->store, NAMES[i], r);
+		store_control_put(p->store, NAMES[i], &control);
 		put_verdict(p, NAMES[i], "a");
 		put_verdict(p, NAMES[i], "b");
 	}
@@ -138,12 +150,14 @@ static void expect_gone(struct place *p, unsigned gone) /* a bit for each of NAM
 	for (size_t i = 0; i < N_NAMES; i++) {
 		err_t expect = gone >> i & 1 ? ERR_NOT_FOUND : ERR_OK;
 		struct catch_all_fact c;
+		struct control_fact control;
 		struct route *r;
 		err_t got = store_route_get(p->store, NAMES[i], &r);
 		assert_int_equal(got, expect);
 		if (!got)
 			free(r);
 		assert_int_equal(store_catch_all_get(p->store, NAMES[i], &c), expect);
+		assert_int_equal(store_control_get(p->store, NAMES[i], &control), expect);
 		assert_int_equal(get_verdict(p, NAMES[i], "a"), expect);
 		assert_int_equal(get_verdict(p, NAMES[i], "b"), expect);
 	}
@@ -155,13 +169,13 @@ static void forgetting_takes_the_domain_or_its_range_and_no_neighbour(void **sta
 	place_must_open(p);
 	put_everywhere(p);
 	expect_gone(p, 0);
-	assert_int_equal(forget(p, "example.com", false), 4);
+	assert_int_equal(forget(p, "example.com", false), 5);
 	expect_gone(p, 1);
-	assert_int_equal(forget(p, "example.com", true), 8);
+	assert_int_equal(forget(p, "example.com", true), 10);
 	expect_gone(p, 7);
 	assert_int_equal(forget(p, "example.com", true), 0);
 	put_everywhere(p);
-	assert_int_equal(forget(p, "com", true), 4 * 8);
+	assert_int_equal(forget(p, "com", true), 5 * 8);
 	expect_gone(p, 1 | 2 | 4 | 16 | 32 | 64 | 128 | 1024);
 	assert_int_equal(store_forget(p->store, "", true, p->loop, NULL, NULL), ERR_INVALID);
 	assert_int_equal(store_forget(p->store, "Example.com", true, p->loop, NULL, NULL), ERR_INVALID);
@@ -275,14 +289,19 @@ static void a_damaged_record_is_as_good_as_none_and_swept(void **state)
 	txn_put(&t, TABLE_CATCH_ALL, &k, "\xff\xff\xff", 3);
 	txn_put(&t, TABLE_ROUTE, &k, "\xff\xff\xff", 3);
 	txn_put(&t, TABLE_HOST, &k, "\xff\xff\xff", 3);
+	/* a ControlRecord with a local part of 33 bytes */
+	txn_put(&t, TABLE_CONTROL, &k, "\x0a\x21xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\x10\x01", 37);
+	struct control_fact control;
 	assert_int_equal(txn_end(&t), ERR_OK);
 	struct route *r;
 	assert_int_equal(store_catch_all_get(p->store, "example.com", &c), ERR_NOT_FOUND);
 	assert_int_equal(store_route_get(p->store, "example.com", &r), ERR_NOT_FOUND);
 	assert_int_equal(store_host_lockstep_until(p->store, "example.com"), 0);
+	assert_int_equal(store_control_get(p->store, "example.com", &control), ERR_NOT_FOUND);
 	flush(p);
 	flush(p);
-	assert_int_equal(count(p, TABLE_ROUTE) + count(p, TABLE_CATCH_ALL) + count(p, TABLE_HOST), 0);
+	for (enum table table = TABLE_ROUTE; table <= TABLE_CONTROL; table++)
+		assert_int_equal(count(p, table), 0);
 }
 
 static void a_queue_over_its_limit_drops_facts_and_no_exemption(void **state)

@@ -1,5 +1,7 @@
 /* How fast the store is on this machine: the numbers of docs/STORE.md. Not a test: nothing is asserted.
  * bazel run --config=opt //tests/unit/store:measure -- FOLDER */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,9 @@
 #define READS 1000000
 #define ROUNDS 5
 #define EXEMPTIONS 200
+#define PUTS_PER_S 50000
+#define READERS_MAX 4
+#define READ_S 1 /* of a round beside puts */
 
 static double now_s(void)
 {
@@ -68,30 +73,45 @@ static void domain_of(unsigned n, char *out, size_t size)
 	snprintf(out, size, "d%u.example.com", n % 1000);
 }
 
-static void puts_per_second(struct store *s, struct loop *l)
+static const struct verdict_fact VERDICT = { .reason = REASON_ACCEPTED,
+	.phase = PHASE_RCPT,
+	.code = 250,
+	.operator_name = "example.net",
+	.mail_host = "mx1.example.net",
+	.mail_ip = "192.0.2.25",
+	.source_ip = "192.0.2.1",
+	.enhanced = "2.1.5",
+	.rule = "accepted",
+	.text = "2.1.5 Ok",
+	.learned_ms = 1,
+	.expires_ms = INT64_MAX };
+
+static void put_nth(struct store *s, unsigned n)
 {
-	struct verdict_fact v = { .reason = REASON_ACCEPTED,
-		.phase = PHASE_RCPT,
-		.code = 250,
-		.operator_name = "example.net",
-		.mail_host = "mx1.example.net",
-		.mail_ip = "192.0.2.25",
-		.source_ip = "192.0.2.1",
-		.enhanced = "2.1.5",
-		.rule = "accepted",
-		.text = "2.1.5 Ok",
-		.learned_ms = 1,
-		.expires_ms = INT64_MAX };
-	double rate[VERDICTS / BATCH];
 	char domain[64];
 	uint8_t hash[STORE_KEY_BYTES];
+	domain_of(n, domain, sizeof domain);
+	hash_of(n, hash);
+	store_verdict_put(s, domain, hash, &VERDICT);
+}
+
+static bool get_nth(struct store *s, unsigned n)
+{
+	char domain[64];
+	uint8_t hash[STORE_KEY_BYTES];
+	struct verdict_fact v;
+	domain_of(n, domain, sizeof domain);
+	hash_of(n, hash);
+	return !store_verdict_get(s, domain, hash, &v);
+}
+
+static void puts_per_second(struct store *s, struct loop *l)
+{
+	double rate[VERDICTS / BATCH];
 	for (unsigned n = 0, b = 0; n < VERDICTS; b++) {
 		double from = now_s();
-		for (unsigned i = 0; i < BATCH; i++, n++) {
-			domain_of(n, domain, sizeof domain);
-			hash_of(n, hash);
-			store_verdict_put(s, domain, hash, &v);
-		}
+		for (unsigned i = 0; i < BATCH; i++, n++)
+			put_nth(s, n);
 		if (store_forget(s, "nothing.invalid", false, l, forgotten, l))
 			return;
 		await(l);
@@ -103,22 +123,90 @@ static void puts_per_second(struct store *s, struct loop *l)
 static void reads_per_second(struct store *s)
 {
 	double rate[ROUNDS];
-	char domain[64];
-	uint8_t hash[STORE_KEY_BYTES];
-	struct verdict_fact v;
 	unsigned found = 0;
 	for (int r = 0; r < ROUNDS; r++) {
 		double from = now_s();
-		for (unsigned i = 0; i < READS; i++) {
-			unsigned n = i * 2654435761u % VERDICTS;
-			domain_of(n, domain, sizeof domain);
-			hash_of(n, hash);
-			found += !store_verdict_get(s, domain, hash, &v);
-		}
+		for (unsigned i = 0; i < READS; i++)
+			found += get_nth(s, i * 2654435761u % VERDICTS);
 		rate[r] = READS / (now_s() - from);
 	}
 	printf("verdict reads, one thread: %.0f a second (%u of %u found)\n", median(rate, ROUNDS), found,
 		ROUNDS * READS);
+}
+
+/* ---- beside puts ---- */
+
+static atomic_bool stop;
+
+struct side {
+	struct store *store;
+	unsigned from;
+	atomic_uint done;
+};
+
+static void *read_on(void *arg)
+{
+	struct side *r = arg;
+	for (unsigned i = r->from; !atomic_load_explicit(&stop, memory_order_relaxed); i++) {
+		(void)get_nth(r->store, i * 2654435761u % VERDICTS);
+		atomic_fetch_add_explicit(&r->done, 1, memory_order_relaxed);
+	}
+	return NULL;
+}
+
+static void *put_on(void *arg)
+{
+	struct side *p = arg;
+	struct timespec next;
+	clock_gettime(CLOCK_MONOTONIC, &next);
+	for (unsigned n = 0; !atomic_load_explicit(&stop, memory_order_relaxed);) {
+		for (int i = 0; i < PUTS_PER_S / 1000; i++, n++)
+			put_nth(p->store, n * 2246822519u % VERDICTS);
+		atomic_store_explicit(&p->done, n, memory_order_relaxed);
+		next.tv_nsec += 1000000;
+		next.tv_sec += next.tv_nsec / 1000000000;
+		next.tv_nsec %= 1000000000;
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
+	}
+	return NULL;
+}
+
+static unsigned sum(struct side *r, unsigned n)
+{
+	unsigned total = 0;
+	for (unsigned i = 0; i < n; i++)
+		total += atomic_load_explicit(&r[i].done, memory_order_relaxed);
+	return total;
+}
+
+static void reads_beside_puts(struct store *s, unsigned readers)
+{
+	struct side r[READERS_MAX], p = { .store = s };
+	pthread_t t[READERS_MAX], putter;
+	double reads[ROUNDS], puts[ROUNDS];
+	struct timespec round = { READ_S, 0 };
+	stop = false;
+	if (pthread_create(&putter, NULL, put_on, &p))
+		return;
+	for (unsigned i = 0; i < readers; i++) {
+		r[i] = (struct side){ .store = s, .from = i * 1000003 };
+		if (pthread_create(&t[i], NULL, read_on, &r[i]))
+			exit(1);
+	}
+	for (int i = 0; i < ROUNDS; i++) {
+		double from = now_s();
+		unsigned got = sum(r, readers), put = sum(&p, 1);
+		nanosleep(&round, NULL);
+		double took = now_s() - from;
+		reads[i] = (sum(r, readers) - got) / took;
+		puts[i] = (sum(&p, 1) - put) / took;
+	}
+	stop = true;
+	for (unsigned i = 0; i < readers; i++)
+		pthread_join(t[i], NULL);
+	pthread_join(putter, NULL);
+	printf("verdict reads, %u threads beside %.0f puts a second: %.0f a second\n", readers, median(puts, ROUNDS),
+		median(reads, ROUNDS));
 }
 
 static void exemption_ms(struct store *s, struct loop *l)
@@ -152,6 +240,8 @@ int main(int argc, char **argv)
 	}
 	puts_per_second(s, l);
 	reads_per_second(s);
+	reads_beside_puts(s, 1);
+	reads_beside_puts(s, 4);
 	exemption_ms(s, l);
 	store_close(s);
 	loop_free(l);

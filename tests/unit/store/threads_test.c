@@ -81,6 +81,48 @@ static void readers_see_what_was_committed_and_nothing_torn(void **state)
 	assert_int_equal(get_verdict(p, "d18.example.com", "a"), ERR_OK);
 }
 
+/* Four threads put, read and forget what is their own beside each other. */
+struct owner {
+	struct store *store;
+	unsigned number, wrong;
+};
+
+static void *put_and_read(void *arg)
+{
+	struct owner *o = arg;
+	char domain[64];
+	snprintf(domain, sizeof domain, "own.t%u.example", o->number);
+	for (unsigned n = 1; n <= 2000; n++) {
+		struct control_fact put = { .drawn_ms = NOW_MS }, got;
+		snprintf(put.local, sizeof put.local, "r%u", n);
+		store_control_put(o->store, domain, &put);
+		if (store_control_get(o->store, domain, &got) || strcmp(put.local, got.local) != 0)
+			o->wrong++;
+		if (n % 5)
+			continue;
+		if (store_forget(o->store, n % 10 ? domain : domain + 4, true, NULL, NULL, NULL) ||
+			store_control_get(o->store, domain, &got) != ERR_NOT_FOUND)
+			o->wrong++;
+	}
+	return NULL;
+}
+
+static void each_thread_reads_what_it_has_put(void **state)
+{
+	struct place *p = *state;
+	place_must_open(p);
+	struct owner o[4];
+	pthread_t t[4];
+	for (unsigned i = 0; i < 4; i++) {
+		o[i] = (struct owner){ .store = p->store, .number = i };
+		assert_int_equal(pthread_create(&t[i], NULL, put_and_read, &o[i]), 0);
+	}
+	for (int i = 0; i < 4; i++) {
+		pthread_join(t[i], NULL);
+		assert_int_equal(o[i].wrong, 0);
+	}
+}
+
 /* Whatever four threads queue at once is done once each, and closing waits for it. */
 struct adder {
 	struct store *store;
@@ -133,6 +175,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, place_new, place_end)
 	const struct CMUnitTest tests[] = {
 		T(readers_see_what_was_committed_and_nothing_torn),
+		T(each_thread_reads_what_it_has_put),
 		T(closing_waits_for_what_was_queued),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

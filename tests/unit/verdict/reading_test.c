@@ -398,6 +398,10 @@ static void echoes(void **state)
 	assert_int_equal(rcpt(550, "user un\nknown").reason, REASON_MAILBOX_UNKNOWN);
 	assert_int_equal(rcpt(550, "5.1.1 user un\n5.1.1 known").reason, REASON_MAILBOX_UNKNOWN);
 	assert_int_equal(rcpt(550, "Envelope blocked").reason, REASON_SOURCE_REFUSED);
+	/* Postfix: the rate of our address, and the size of a transaction */
+	assert_int_equal(
+		rcpt(450, "4.7.1 Error: too many recipients from 198.51.100.77").reason, REASON_SOURCE_REFUSED);
+	assert_int_equal(rcpt(452, "4.5.3 Error: too many recipients").kind, MEANS_TOO_MANY_RECIPIENTS);
 }
 
 static void masks_as(const char *recipient, const char *text, const char *want)
@@ -433,6 +437,11 @@ static void masks(void **state)
 		{ RCPT, "SRS0=ab=cd=recv.example=alicezq@fwd.example", "***@fwd.example" },
 		{ RCPT, "prvs=1234=bob@b.example", "***@b.example" },
 		{ RCPT, "bounce+alicezq=recv.example@l.example", "***@l.example" },
+		{ RCPT, "alicezq+x=bob@b.example", "******@b.example" }, /* what follows a name may be an address */
+		{ RCPT,
+			"alicezq=b\xdf"
+			"alicezq@b.example",
+			"******@b.example" },
 		{ RCPT, "bob@[192.0.2.1] x", "***@[192.0.2.1] x" },
 		{ RCPT, "bob@ x", "***@ x" },
 		{ RCPT, "@ x", "@ x" },

@@ -162,6 +162,12 @@ static void zone_errors(void **state)
 	refused(HOSTS "domains:\n  x.example: {servfail: [MX, PTR]}\n", "w.yaml:5: ", "allowed: A, AAAA");
 	refused(HOSTS "domains:\n  x.example: {null_mx: yes}\n", "w.yaml:5: ", "true nor false");
 	refused(HOSTS "names:\n  x.example: {}\ndomains:\n  x.example: {null_mx: true}\n", "w.yaml:7: ", "line 5");
+	refused(HOSTS "domains:\n  x.example: {no_mx: true, wrong: [id, ip]}\n", "w.yaml:5: ",
+		"allowed: truncated, tcp_closed, owner, id, port, question, loop, data_loop, formerr_edns, refused, "
+		"cut");
+	refused(HOSTS "domains:\n  x.example: {no_mx: true, then_right: true}\n", "w.yaml:5: ", "nothing wrong");
+	refused(HOSTS "names:\n  x.example: {addresses: [127.0.0.1], later_from: 3}\n", "w.yaml:5: ", "no later");
+	refused(HOSTS "names:\n  x.example: {addresses: [127.0.0.1], later: [x]}\n", "w.yaml:5: ", "no IPv4");
 	refused(HOSTS "domains:\n  x.example: {mailbox: [a]}\n", "w.yaml:5: ", "unknown key mailbox; allowed: mx");
 }
 
@@ -213,6 +219,46 @@ static void who_serves(void **state)
 	desc_free(d);
 }
 
+static void ranges(void **state)
+{
+	struct desc *d =
+		read_good("hosts:\n  'mx{1-3}.many.example': {addresses: [127.3.0.254-127.3.1.1]}\n"
+			  "  wide.example: {addresses: [127.30.0.1-127.30.3.254, 127.31.0.1]}\n"
+			  "names:\n  'a{5-6}.example': {cname: 'mx{}.many.example', addresses: []}\n"
+			  "  mx5.many.example: {nxdomain: true}\n  mx6.many.example: {nxdomain: true}\n"
+			  "domains:\n  'd{2-3}.example': {mx: 'mx{}.many.example', mailboxes: [u]}\n"
+			  "  all.example: {mx: [{preference: 7, host: 'mx{1-3}.many.example'}, wide.example]}\n");
+	char ip[ADDR_TEXT_MAX];
+
+	(void)state;
+	assert_int_equal(d->hosts, 4);
+	assert_string_equal(d->host[2].name, "mx3.many.example");
+	assert_int_equal(d->host[2].dns->addrs, 4);
+	assert_string_equal(addr_ip_text(&d->host[0].dns->addr[2], ip), "127.3.1.0");
+	assert_string_equal(addr_ip_text(&d->host[2].dns->addr[0], ip), "127.3.1.6");
+	assert_int_equal(d->host[3].dns->addrs, 1023);
+	assert_string_equal(desc_name(d, "a6.example")->cname, "mx6.many.example");
+	assert_null(desc_name(d, "d1.example"));
+	assert_string_equal(desc_name(d, "d2.example")->mx[0].host, "mx2.many.example");
+	assert_true(mailboxes_has(&desc_name(d, "d3.example")->mailboxes, "u"));
+	assert_int_equal(desc_name(d, "all.example")->mxs, 4);
+	assert_int_equal(desc_name(d, "all.example")->mx[2].preference, 7);
+	assert_true(desc_serves(d, &d->host[2], "d3.example"));
+	assert_false(desc_serves(d, &d->host[2], "d2.example"));
+	desc_free(d);
+	refused("hosts:\n  'a{3-1}.example': {addresses: [127.1.0.1]}\n", "w.yaml:2: ", "allowed: {FROM-TO}");
+	refused("hosts:\n  'a{1-200000}.example': {addresses: [127.1.0.1]}\n", "w.yaml:2: ", "at most 100000");
+	refused("hosts:\n  'a{1-2}{1-2}.example': {addresses: [127.1.0.1]}\n", "w.yaml:2: ", "once in a name");
+	refused("hosts:\n  'a{}.example': {addresses: [127.1.0.1]}\n", "w.yaml:2: ", "number of a range");
+	refused(HOSTS "domains:\n  x.example: {mx: 'b{}.example'}\n", "w.yaml:5: ", "number of a range");
+	refused("hosts:\n  a.example: {addresses: [127.1.0.9-127.1.0.1]}\n", "w.yaml:2: ", "FIRST-LAST");
+	refused("hosts:\n  a.example: {addresses: [127.1.0.1-127.9.0.1]}\n", "w.yaml:2: ", "65536");
+	refused("hosts:\n  b.example: {addresses: [127.1.0.2]}\n  'a{1-2}.example': {addresses: [127.1.0.1]}\n",
+		"w.yaml:3: ", "b.example in line 2");
+	refused("hosts:\n  a2.example: {addresses: [127.1.0.9]}\n  'a{1-2}.example': {addresses: [127.1.0.1]}\n",
+		"w.yaml:3: ", "line 2 already");
+}
+
 static void thousands(void **state)
 {
 	static char text[2000 * 80];
@@ -242,6 +288,7 @@ int main(void)
 		cmocka_unit_test(wildcards_and_ancestors),
 		cmocka_unit_test(host_and_domain),
 		cmocka_unit_test(who_serves),
+		cmocka_unit_test(ranges),
 		cmocka_unit_test(thousands),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

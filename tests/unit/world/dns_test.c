@@ -57,6 +57,8 @@ static size_t make(uint8_t *m, const char *name, uint16_t type, uint16_t payload
 	return n;
 }
 
+static struct dns_memory *memory; /* NULL: none */
+
 static unsigned at16(const uint8_t *p)
 {
 	return (unsigned)(p[0] << 8 | p[1]);
@@ -72,7 +74,7 @@ static struct dns_outcome ask_of(
 
 	buf_reset(out);
 	assert_true(dns_read(&q, m, n));
-	dns_answer(d, &q, m, tcp, out, &o);
+	dns_answer(d, memory, &q, m, tcp, out, &o);
 	if (!o.dropped) {
 		assert_int_equal(at16(out->data), 0x1234);
 		assert_int_equal(at16(out->data + 2) & 0x8400, 0x8400);
@@ -175,6 +177,168 @@ static void truncation(void **state)
 	desc_free(d);
 }
 
+static struct desc *describe(const char *text)
+{
+	char error[2048];
+	struct desc *d = desc_read_text("w.yaml", text, strlen(text), error, sizeof error);
+
+	if (!d)
+		fail_msg("%s", error);
+	return d;
+}
+
+static const char WRONG[] =
+	"hosts:\n  mx.example: {addresses: [127.1.0.1]}\n"
+	"names:\n  c1.example: {cname: c2.example, no_chase: true}\n"
+	"  c2.example: {cname: c3.example}\n  c3.example: {cname: mx.example}\n"
+	"  l1.example: {cname: l2.example}\n  l2.example: {cname: l1.example}\n"
+	"  dl.example: {cname: mx.example, wrong: data_loop, no_chase: true}\n"
+	"domains:\n  tc.example: {mx: mx.example, wrong: truncated}\n"
+	"  o.example: {mx: mx.example, wrong: owner}\n  i.example: {mx: mx.example, wrong: [id]}\n"
+	"  q.example: {mx: mx.example, wrong: question, then_right: true}\n"
+	"  l.example: {mx: mx.example, wrong: loop}\n"
+	"  d.example: {mx: mx.example, wrong: data_loop}\n"
+	"  e.example: {mx: mx.example, wrong: formerr_edns}\n"
+	"  r.example: {mx: mx.example, wrong: refused}\n  k.example: {mx: mx.example, wrong: cut}\n"
+	"  zero.example: {mx: mx.example, ttl: 0}\n  years.example: {mx: mx.example, ttl: 94608000}\n"
+	"  to-alias.example: {mx: c2.example}\n";
+
+static void wrong_answers(void **state)
+{
+	struct desc *d = describe(WRONG);
+	struct buf out = BUF_INIT(DNS_MESSAGE_MAX);
+	uint8_t m[512];
+	struct dns_query q;
+	struct dns_outcome o = ask_of(d, "tc.example", DNS_MX, 1232, false, &out);
+
+	(void)state;
+	assert_true(o.truncated && !o.answers && o.wrong == 1u << WRONG_TRUNCATED);
+	assert_int_equal(at16(out.data + 2) & 0x0200, 0x0200);
+	assert_int_equal(ask_of(d, "tc.example", DNS_MX, 1232, true, &out).answers, 1);
+	ask_of(d, "o.example", DNS_MX, 0, false, &out);
+	assert_memory_equal(out.data + 27, "\15somebody-else\7example\0\0\17", 25);
+	ask_of(d, "l.example", DNS_MX, 0, false, &out);
+	assert_memory_equal(out.data + 27, "\300\33\0\17", 4); /* at 27, a pointer to 27 */
+	ask_of(d, "d.example", DNS_MX, 0, false, &out);
+	assert_memory_equal(out.data + 27, "\300\14\0\17\0\1\0\0\1\54\0\4\0\12\300\51", 16);
+	ask_of(d, "dl.example", DNS_A, 0, false, &out);
+	assert_memory_equal(out.data + out.len - 2, "\300\50", 2);
+	o = ask_of(d, "e.example", DNS_MX, 1232, false, &out);
+	assert_true(o.rcode == DNS_FORMERR && !o.answers && !at16(out.data + 10));
+	assert_int_equal(ask_of(d, "e.example", DNS_MX, 0, false, &out).answers, 1);
+	assert_int_equal(ask_of(d, "r.example", DNS_MX, 0, false, &out).rcode, DNS_REFUSED);
+	o = ask_of(d, "k.example", DNS_MX, 0, false, &out);
+	assert_true(o.answers == 1 && out.len == 12 + (15 + 12 + 14) / 2);
+	ask_of(d, "zero.example", DNS_MX, 0, false, &out);
+	assert_memory_equal(out.data + out.len - 14 - 6, "\0\0\0\0", 4);
+	ask_of(d, "years.example", DNS_MX, 0, false, &out);
+	assert_memory_equal(out.data + out.len - 14 - 6, "\5\243\232\200", 4);
+	/* The id, the question, and the right answer behind the wrong one. */
+	buf_reset(&out);
+	assert_true(dns_read(&q, m, make(m, "i.example", DNS_MX, 0)));
+	dns_answer(d, NULL, &q, m, false, &out, &o);
+	assert_int_equal(at16(out.data), 0x1234 ^ 0x5500);
+	assert_false(o.then_right);
+	buf_reset(&out);
+	assert_true(dns_read(&q, m, make(m, "q.example", DNS_MX, 0)));
+	dns_answer(d, NULL, &q, m, false, &out, &o);
+	assert_memory_equal(out.data + 12, "\1p\7example", 10);
+	assert_true(o.then_right);
+	q.wants_right = true;
+	buf_reset(&out);
+	dns_answer(d, NULL, &q, m, false, &out, &o);
+	assert_memory_equal(out.data + 12, "\1q\7example", 10);
+	assert_false(o.then_right || o.wrong);
+	buf_free(&out);
+	desc_free(d);
+}
+
+static void aliases(void **state)
+{
+	struct desc *d = describe(WRONG);
+	struct buf out = BUF_INIT(DNS_MESSAGE_MAX);
+
+	(void)state;
+	assert_int_equal(ask_of(d, "c1.example", DNS_A, 0, false, &out).answers, 1); /* alone */
+	assert_int_equal(ask_of(d, "c2.example", DNS_A, 0, false, &out).answers, 3);
+	assert_int_equal(ask_of(d, "c2.example", DNS_MX, 0, false, &out).answers, 2); /* then a SOA */
+	assert_true(ask_of(d, "l1.example", DNS_MX, 0, true, &out).answers > 2);
+	assert_int_equal(ask_of(d, "to-alias.example", DNS_MX, 0, false, &out).answers, 1);
+	assert_true(desc_serves(d, &d->host[0], "to-alias.example"));
+	buf_free(&out);
+	desc_free(d);
+}
+
+static unsigned last_byte(struct desc *d, const char *name, uint16_t type, struct buf *out)
+{
+	struct dns_outcome o = ask_of(d, name, type, 0, false, out);
+
+	return o.answers == 1 ? out->data[out->len - 1] : 256 + o.answers;
+}
+
+/* The name that answers otherwise when it is asked again. */
+static void rebinding(void **state)
+{
+	struct desc *d = describe("hosts:\n  mx.example: {addresses: [127.1.0.1]}\n"
+				  "  drops.example: {addresses: [127.1.0.9]}\n"
+				  "names:\n  mx.example: {later: [10.0.0.2, '::7']}\n  drops.example: {drop_first: 2}\n"
+				  "  third.example: {addresses: [127.1.0.3], later: [127.1.0.4], later_from: 3}\n"
+				  "  alias.example: {cname: third.example}\n");
+	struct buf out = BUF_INIT(DNS_MESSAGE_MAX);
+
+	(void)state;
+	memory = dns_memory_new();
+	assert_int_equal(last_byte(d, "mx.example", DNS_A, &out), 1);
+	assert_int_equal(last_byte(d, "mx.example", DNS_A, &out), 2);
+	assert_int_equal(last_byte(d, "mx.example", DNS_A, &out), 2);
+	assert_int_equal(last_byte(d, "mx.example", DNS_AAAA, &out), 256); /* each type is counted alone */
+	assert_int_equal(last_byte(d, "mx.example", DNS_AAAA, &out), 7);
+	assert_int_equal(last_byte(d, "third.example", DNS_A, &out), 3);
+	ask_of(d, "alias.example", DNS_A, 0, false, &out);
+	assert_int_equal(out.data[out.len - 1], 3);
+	assert_int_equal(last_byte(d, "third.example", DNS_A, &out), 4);
+	dns_memory_forget(memory);
+	assert_int_equal(last_byte(d, "third.example", DNS_A, &out), 3);
+	assert_int_equal(last_byte(d, "mx.example", DNS_A, &out), 1);
+	assert_true(ask_of(d, "drops.example", DNS_A, 0, false, &out).dropped);
+	assert_true(ask_of(d, "drops.example", DNS_AAAA, 0, false, &out).dropped);
+	assert_true(ask_of(d, "drops.example", DNS_A, 0, false, &out).dropped);
+	assert_int_equal(last_byte(d, "drops.example", DNS_A, &out), 9);
+	dns_memory_free(memory);
+	memory = NULL;
+	buf_free(&out);
+	desc_free(d);
+}
+
+/* Addresses that no prober may follow, and names that are not ASCII. */
+static void kinds_of_addresses(void **state)
+{
+	static const struct {
+		const char *name, *bytes;
+	} ONE[] = {
+		{ "six.example", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1" },
+		{ "mapped.example", "\0\0\0\0\0\0\0\0\0\0\377\377\177\1\0\1" },
+		{ "nat64.example", "\0\144\377\233\0\0\0\0\0\0\0\0\12\1\2\3" },
+		{ "ula.example", "\375\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1" },
+	};
+	struct desc *d = describe("hosts:\n  six.example: {addresses: ['::1']}\n"
+				  "  mapped.example: {addresses: ['::ffff:127.1.0.1']}\n"
+				  "  nat64.example: {addresses: ['64:ff9b::10.1.2.3']}\n"
+				  "  ula.example: {addresses: ['fd00::1']}\n"
+				  "domains:\n  b\303\274cher.example: {mx: six.example}\n");
+	struct buf out = BUF_INIT(DNS_MESSAGE_MAX);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof ONE / sizeof *ONE; i++) {
+		assert_int_equal(ask_of(d, ONE[i].name, DNS_AAAA, 0, false, &out).answers, 1);
+		assert_memory_equal(out.data + out.len - 16, ONE[i].bytes, 16);
+		assert_int_equal(ask_of(d, ONE[i].name, DNS_A, 0, false, &out).answers, 0);
+	}
+	assert_int_equal(ask_of(d, "xn--bcher-kva.example", DNS_MX, 0, false, &out).answers, 1);
+	buf_free(&out);
+	desc_free(d);
+}
+
 static unsigned rcode_of(const uint8_t *m, size_t n)
 {
 	struct dns_query q;
@@ -246,7 +410,7 @@ static void odd_names(void **state)
 	n = 209;
 	assert_true(dns_read(&q, m, n));
 	assert_int_equal(q.rcode, DNS_NOERROR);
-	dns_answer(d, &q, m, false, &out, &o);
+	dns_answer(d, memory, &q, m, false, &out, &o);
 	assert_int_equal(o.rcode, DNS_NXDOMAIN);
 	assert_true(out.len < 512);
 	buf_free(&out);
@@ -273,7 +437,7 @@ static void any_bytes(void **state)
 		uint8_t *m = malloc(n ? n : 1); /* of the exact size: reading beyond is seen by the sanitizer */
 		memcpy(m, base, n);
 		if (dns_read(&q, m, n)) {
-			dns_answer(d, &q, m, false, &out, &o);
+			dns_answer(d, memory, &q, m, false, &out, &o);
 			assert_true(o.dropped || (out.len >= 12 && out.len <= q.payload));
 		}
 		buf_free(&out);
@@ -288,6 +452,10 @@ int main(void)
 		cmocka_unit_test(answers),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(truncation),
+		cmocka_unit_test(wrong_answers),
+		cmocka_unit_test(aliases),
+		cmocka_unit_test(rebinding),
+		cmocka_unit_test(kinds_of_addresses),
 		cmocka_unit_test(hostile),
 		cmocka_unit_test(odd_names),
 		cmocka_unit_test(any_bytes),

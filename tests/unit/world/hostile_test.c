@@ -304,6 +304,31 @@ static void every_phase(void **state)
 	}
 }
 
+/* A client that resets its connection at whatever moment, at every kind of server: the world goes on. */
+static void who_goes_away(void **state)
+{
+	static const char *const SAID[] = { "", "EH", "EHLO me\r\n",
+		MAIL "RCPT TO:<u1@x.example>\r\nNOOP\r\nQUIT\r\nNO" };
+	struct running *w = *state;
+	struct linger now = { .l_onoff = 1 };
+	char ip[32];
+
+	for (int i = 1; i < 48; i++) {
+		for (size_t k = 0; k < 2 * sizeof SAID / sizeof *SAID; k++) {
+			int fd;
+			snprintf(ip, sizeof ip, "127.21.0.%d", i);
+			fd = connect_to(ip, w->smtp);
+			if (fd < 0)
+				continue; /* it was faster */
+			(void)!send(fd, SAID[k / 2], strlen(SAID[k / 2]), MSG_NOSIGNAL);
+			if (k % 2)
+				setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+			close(fd);
+		}
+	}
+	has(control(w, "GET /counts"), "\"connections\":");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +347,7 @@ int main(void)
 		cmocka_unit_test(smtputf8_and_idn),
 		cmocka_unit_test(relay_denied_on_one_host),
 		cmocka_unit_test(every_phase),
+		cmocka_unit_test(who_goes_away),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }

@@ -334,6 +334,38 @@ static void delays_and_faults_hold_under_tls(void **state)
 	hang_up(ssl, fd);
 }
 
+/* Bytes that only look like TLS, and a client that leaves in the middle. */
+static void no_handshake(void **state)
+{
+	struct running *w = *state;
+	char rest[512];
+	int fd = say_starttls(w, "127.22.0.1");
+
+	send_text(fd, "\x16\x03\x01hello, this is no hello\r\n");
+	read_all(fd, rest, sizeof rest); /* an alert, and the end */
+	assert_int_equal(rest[0], 21);
+	close(fd);
+	fd = say_starttls(w, "127.22.0.1");
+	send_text(fd, "\x16\x03");
+	close(fd);
+	has(record_when_closed(w), "\"reason\":\"the peer went away\"");
+}
+
+static void junk_between_records(void **state)
+{
+	struct running *w = *state;
+	char rest[512];
+	int fd = say_starttls(w, "127.22.0.1");
+	SSL *ssl = shake_hands(fd, NULL, NULL);
+
+	tls_say(ssl, "NOOP\r\n");
+	tls_expect(ssl, "250 2.0.0 Ok\r\n");
+	send_text(fd, "EHLO in clear\r\nQUIT\r\n"); /* what a man in the middle might add */
+	read_all(fd, rest, sizeof rest);
+	hang_up(ssl, fd);
+	assert_null(strstr(record_when_closed(w), "in clear"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,6 +377,8 @@ int main(void)
 		cmocka_unit_test(injection),
 		cmocka_unit_test(plaintext),
 		cmocka_unit_test(pipelined_behind_a_refusal),
+		cmocka_unit_test(no_handshake),
+		cmocka_unit_test(junk_between_records),
 		cmocka_unit_test(versions),
 		cmocka_unit_test(certificates),
 		cmocka_unit_test(delays_and_faults_hold_under_tls),
