@@ -126,6 +126,10 @@ static void on_bytes(void *ctx, const uint8_t *bytes, size_t n)
 		if (err == ERR_AGAIN)
 			break;
 		heard = true;
+		if (err == ERR_NOMEM) { /* nothing that the server has done */
+			session_stop(s, REASON_TEMPORARY_FAILURE);
+			return;
+		}
 		if (err)
 			conversation_event(s, DLG_QUARREL, REASON_PROTOCOL_ERROR);
 		else

@@ -113,6 +113,7 @@ for (const [every, least] of [[200, 0], [23, 0], [7, 0], [3, 256], [2, 1024], [2
 				for (const result of results.list) {
 					reasons[result.reason] = (reasons[result.reason] ?? 0) + 1;
 					assert.notEqual(result.verdict, "UNDELIVERABLE", "these mailboxes are there");
+					assert.notEqual(result.reason, "PROTOCOL_ERROR", "the server did nothing wrong");
 				}
 				outcomes.answered++;
 			} catch (error) {
