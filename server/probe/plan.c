@@ -81,7 +81,10 @@ struct plan *plan_new(const char *domain, const struct route *route, const struc
 	const char *control, const struct guard *guard, const struct rules *rules, const struct config *config,
 	unsigned seed)
 {
-	struct plan *p = calloc(1, sizeof *p + (size_t)route->host_count * ROUTE_ADDRESSES_MAX * sizeof(struct hop));
+	size_t addresses = 0;
+	for (unsigned i = 0; i < route->host_count; i++)
+		addresses += route->host[i].address_count;
+	struct plan *p = calloc(1, sizeof *p + addresses * sizeof(struct hop));
 	if (!p)
 		return NULL;
 	atomic_init(&p->refs, 1);

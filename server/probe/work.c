@@ -105,7 +105,7 @@ void work_add(struct work *w, struct ask *a)
 	}
 	a->work = w;
 	a->state = ASK_WAITING;
-	HASH_ADD_STR(w->asks, address.local, a);
+	HASH_ADD_STR(w->asks, address.local, a); /* no memory: the same address may be asked twice */
 	w->count++;
 	w->waiting_count++;
 	TAILQ_INSERT_TAIL(&w->waiting, a, link);
@@ -117,7 +117,8 @@ void work_remove(struct work *w, struct ask *a)
 		TAILQ_REMOVE(&w->waiting, a, link);
 		w->waiting_count--;
 	}
-	HASH_DEL(w->asks, a);
+	if (a->hh.tbl)
+		HASH_DEL(w->asks, a);
 	w->count--;
 	a->work = NULL;
 }

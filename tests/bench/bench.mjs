@@ -60,7 +60,7 @@ async function withDaemon(world, config, fn) {
 /** KiB that each of a second 2,000 addresses takes, of a domain of its own each, with that many sessions open in all. */
 async function kbEach(host, connections, sessions) {
 	return withWorld(description(host), (world) =>
-		withDaemon(world, { courtesy: { defaults: { connections } }, timeouts: { banner: "10m", reply: "10m", session: "1h" } }, async (rcptd) => {
+		withDaemon(world, { courtesy: { defaults: { connections }, ip: { connections } }, timeouts: { banner: "10m", reply: "10m", session: "1h" } }, async (rcptd) => {
 			const half = (DOMAINS * OPERATORS) / 2;
 			const stream = rcptd.client.openStream({ ms: 300000 });
 			const ask = async (from) => {

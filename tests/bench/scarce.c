@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 struct scarce {
-	_Atomic uint32_t every;	 /* every so many fails; 0: none does */
+	_Atomic uint32_t every;	 /* one of so many fails; 0: none does */
 	_Atomic uint32_t least;	 /* of those with at least so many bytes */
 	_Atomic uint32_t failed; /* how many have failed */
 };
@@ -55,7 +55,11 @@ static bool fails(size_t bytes, const void *caller)
 	if (!rule || (uintptr_t)caller < from || (uintptr_t)caller >= to)
 		return false;
 	uint32_t every = atomic_load(&rule->every);
-	if (!every || bytes < atomic_load(&rule->least) || atomic_fetch_add(&asked, 1) % every)
+	if (!every || bytes < atomic_load(&rule->least))
+		return false;
+	/* Scattered, or what asks twice in each attempt would fail in step with the count for ever. */
+	uint32_t n = atomic_fetch_add(&asked, 1) * 2654435761u;
+	if ((n >> 16) % every)
 		return false;
 	atomic_fetch_add(&rule->failed, 1);
 	errno = ENOMEM;
