@@ -4,7 +4,7 @@
 #   make fuzz SECONDS=60 [TARGET=reply]   fuzz targets, each that long
 #   make lint    formatting, banned calls, includes against the floors
 #   make run CONFIG=FILE   the daemon
-.PHONY: demo test lint run build deps unit integration fuzz clean
+.PHONY: demo test lint run build deps unit integration fuzz tsan clean
 .DEFAULT_GOAL := help
 
 BAZEL_FLAGS ?= --config=opt
@@ -36,6 +36,10 @@ SECONDS ?= 10
 fuzz: deps
 	@tools/deps fuzz
 	@tools/fuzz $(SECONDS) $(TARGET)
+
+tsan: deps
+	@tools/deps test fuzz
+	@tools/test tsan
 
 lint:
 	@tools/deps lint
