@@ -18,6 +18,7 @@ err_t api_new(struct engine *engine, struct api **out)
 		a->shard[i].api = a;
 		a->shard[i].index = i;
 		TAILQ_INIT(&a->shard[i].calls);
+		LIST_INIT(&a->shard[i].watches);
 		loops[i] = engine_loop(engine, i);
 	}
 	err_t err = health_new(loops, engine_shards(engine), &a->health);
@@ -51,6 +52,8 @@ const struct rpc_handler *api_open(void *ctx, const char *method, struct rpc_cal
 	struct api *a = ctx;
 	if (strcmp(method, VERIFY_PATH) == 0 || strcmp(method, VERIFY_STREAM_PATH) == 0)
 		return verify_open(a, strcmp(method, VERIFY_STREAM_PATH) == 0, call, call_ctx);
+	if (strcmp(method, WATCH_STATS_PATH) == 0)
+		return watch_stats_open(a, call, call_ctx);
 	for (size_t i = 0; i < sizeof SERVICES / sizeof *SERVICES; i++)
 		for (const struct unary_method *m = SERVICES[i]; m->path; m++)
 			if (strcmp(method, m->path) == 0)
@@ -63,6 +66,7 @@ static void drain_here(struct mail *m)
 {
 	struct api_shard *s = (struct api_shard *)m;
 	verify_drain(s->api, s->index);
+	watch_drain(s->api, s->index);
 }
 
 void api_drain(struct api *a)

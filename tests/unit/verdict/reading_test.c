@@ -398,6 +398,10 @@ static void echoes(void **state)
 	assert_int_equal(rcpt(550, "user un\nknown").reason, REASON_MAILBOX_UNKNOWN);
 	assert_int_equal(rcpt(550, "5.1.1 user un\n5.1.1 known").reason, REASON_MAILBOX_UNKNOWN);
 	assert_int_equal(rcpt(550, "Envelope blocked").reason, REASON_SOURCE_REFUSED);
+	/* Postfix: the rate of our address, and the size of a transaction */
+	assert_int_equal(
+		rcpt(450, "4.7.1 Error: too many recipients from 198.51.100.77").reason, REASON_SOURCE_REFUSED);
+	assert_int_equal(rcpt(452, "4.5.3 Error: too many recipients").kind, MEANS_TOO_MANY_RECIPIENTS);
 }
 
 static void masks_as(const char *recipient, const char *text, const char *want)
