@@ -89,6 +89,7 @@ static void remember(struct session *s, const struct ask *a, const struct answer
 	text_copy(f.enhanced, sizeof f.enhanced, e->enhanced);
 	text_copy(f.rule, sizeof f.rule, e->rule);
 	text_copy(f.text, sizeof f.text, e->text);
+	f.tls = e->tls;
 	struct buf canonical = BUF_INIT(2 * ADDRESS_MAX);
 	uint8_t key[STORE_KEY_BYTES];
 	address_text(&a->address, &canonical);
