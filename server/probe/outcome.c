@@ -177,8 +177,6 @@ static bool tells_more(const struct answer *now, const struct answer *before)
 
 static void note_host_failure(struct ask *a, enum reason reason, const struct answer *evidence)
 {
-	if (a->best && a->best->reason != reason)
-		a->hosts_differ = true;
 	struct answer now = { 0 };
 	if (evidence)
 		now = *evidence;
@@ -215,6 +213,11 @@ static void to_next(struct session *s, struct ask *a, enum host_failure how, boo
 	if (how != HOST_PUT_US_OFF)
 		next = plan_next(a->plan, a->hop, whole_host ? s->hop.host : NULL,
 			how == HOST_REFUSED_US ? s->hop.operator_name : NULL);
+	bool same_host = next < a->plan->hop_count && strcmp(a->plan->hop[next].host, s->hop.host) == 0;
+	if (!same_host) {
+		a->hosts_differ |= a->failed != REASON_NONE && a->failed != reason;
+		a->failed = reason;
+	}
 	to_hop(s, a, next, reason);
 }
 

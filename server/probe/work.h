@@ -36,6 +36,7 @@ struct ask {
 	uint8_t again;	       /* sessions begun anew */
 	bool said;	       /* a RCPT for it was ever sent */
 	uint16_t attempts;     /* conversations begun */
+	enum reason failed;    /* why the host before this one failed */
 	bool hosts_differ;     /* hosts failed for different reasons */
 	bool outlived;	       /* its session: `answer` is of an earlier one */
 	struct rcpt_answer answer;
