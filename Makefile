@@ -5,7 +5,7 @@
 #   make lint    formatting, banned calls, includes against the floors
 #   make run CONFIG=FILE   the daemon
 #   make bench   what it takes on this machine (docs/PERFORMANCE.md)
-.PHONY: demo test lint run bench build deps unit integration fuzz clean
+.PHONY: demo test lint run bench build deps unit integration fuzz tsan clean
 .DEFAULT_GOAL := help
 
 BAZEL_FLAGS ?= --config=opt
@@ -37,6 +37,10 @@ SECONDS ?= 10
 fuzz: deps
 	@tools/deps fuzz
 	@tools/fuzz $(SECONDS) $(TARGET)
+
+tsan: deps
+	@tools/deps test fuzz
+	@tools/test tsan
 
 lint:
 	@tools/deps lint

@@ -5,10 +5,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/columns.h"
 #include "cli/heading.h"
 #include "cli/text.h"
 
@@ -16,7 +16,6 @@
 #define ROWS_MAX (INPUT_RECORD_MAX + 2u * 1024u * 1024u) /* a row that a chunk ends, and those that are all in it */
 #define FIELD_MAX (1024u * 1024u) /* bytes of one cell: a quote that is never closed would swallow the file */
 #define HEADER_MAX (64u * 1024u)
-#define COLUMNS_NAMED 30u /* columns that a message names */
 
 enum mode { MODE_ARGUMENTS, MODE_FIRST_LINE, MODE_CSV, MODE_LINES };
 
@@ -45,10 +44,9 @@ struct input {
 
 	struct csv_parser csv;
 	bool csv_open, header_read;
-	size_t field;	      /* of the row that is being read */
-	size_t columns;	      /* of the header */
-	size_t wanted;	      /* column that has the address */
-	struct buf names;     /* of the header, each ended by a NUL */
+	size_t field;  /* of the row that is being read */
+	size_t wanted; /* column that has the address */
+	struct columns columns;
 	uint64_t lines, line; /* rows so far, for messages */
 };
 
@@ -66,8 +64,8 @@ static void fail(struct input *in, const char *what)
 static void push_row(struct input *in)
 {
 	struct row r = { (uint32_t)in->cell.len, (uint32_t)in->under.len, (uint32_t)in->beyond.len, 0 };
-	if (in->field < in->columns)
-		r.missing = (uint32_t)(in->columns - in->field);
+	if (in->field < in->columns.count)
+		r.missing = (uint32_t)(in->columns.count - in->field);
 	size_t before = in->rows.len;
 	buf_append(&in->rows, &r, sizeof r);
 	buf_append(&in->rows, in->cell.data, in->cell.len);
@@ -124,80 +122,24 @@ static void take_lines(struct input *in, const uint8_t *s, size_t n)
 
 /* ---- CSV ---- */
 
-static void name_columns(struct input *in, const char *problem)
-{
-	struct buf text = BUF_INIT(8 * 1024);
-	buf_printf(&text, "%s. The columns it has: ", problem);
-	size_t i = 0;
-	for (const char *name = (const char *)in->names.data; i < in->field && i < COLUMNS_NAMED; i++) {
-		buf_printf(&text, "%s%.60s", i ? ", " : "", *name ? name : "(no name)");
-		name += strlen(name) + 1;
-	}
-	if (i < in->field)
-		buf_printf(&text, ", and %zu more", in->field - i);
-	if (in->names.data && memchr(in->names.data, '@', in->names.len))
-		buf_puts(&text, ". Its first line looks like data: a CSV needs a header");
-	fail(in, buf_str(&text));
-	buf_free(&text);
-}
-
-/* Index of the column, or the count of columns if none is it. */
-static size_t find_column(const struct input *in, bool (*is)(const char *name, const char *wanted))
-{
-	const char *name = (const char *)in->names.data;
-	size_t i = 0;
-	while (i < in->field && !is(name, in->column)) {
-		name += strlen(name) + 1;
-		i++;
-	}
-	return i;
-}
-
-static bool same(const char *name, const char *wanted)
-{
-	return strcmp(name, wanted) == 0;
-}
-
-static bool same_but_case(const char *name, const char *wanted)
-{
-	return strcasecmp(name, wanted) == 0;
-}
-
-static bool by_its_name(const char *name, const char *wanted)
-{
-	(void)wanted;
-	return heading_names_address(name);
-}
-
 static void choose_column(struct input *in)
 {
-	in->columns = in->field;
-	if (in->names.err || (in->keep && in->columns > INPUT_COLUMNS_MAX)) {
-		fail(in, in->names.err ? "its header is too long" : "it has more than 16384 columns");
-		return;
+	struct buf why = BUF_INIT(8 * 1024);
+	if (in->columns.names.err) {
+		fail(in, "its header is too long");
+	} else if (in->keep && in->columns.count > INPUT_COLUMNS_MAX) {
+		fail(in, "it has more than 16384 columns");
+	} else {
+		in->wanted = columns_choose(&in->columns, in->column, &why);
+		if (in->wanted == in->columns.count)
+			fail(in, buf_str(&why));
 	}
-	if (in->column) {
-		in->wanted = find_column(in, same);
-		if (in->wanted == in->field)
-			in->wanted = find_column(in, same_but_case);
-		if (in->wanted < in->field)
-			return;
-		struct buf text = BUF_INIT(1024);
-		buf_printf(&text, "it has no column '%.60s'", in->column);
-		name_columns(in, buf_str(&text));
-		buf_free(&text);
-		return;
-	}
-	in->wanted = find_column(in, by_its_name);
-	if (in->wanted == in->field && in->field == 1)
-		in->wanted = 0;
-	if (in->wanted == in->field)
-		name_columns(in, "no column is named email, e-mail, mail or address; say which with --column");
+	buf_free(&why);
 }
 
 static void keep_cell(struct input *in, const void *bytes, size_t n)
 {
-	if (in->field < in->columns) {
+	if (in->field < in->columns.count) {
 		text_csv_kept(&in->under, bytes, n);
 		buf_putc(&in->under, ',');
 	} else {
@@ -212,9 +154,7 @@ static void on_field(void *bytes, size_t n, void *ctx)
 	if (in->failed)
 		return;
 	if (!in->header_read) {
-		size_t len = strnlen(bytes, n); /* names are C strings */
-		buf_append(&in->names, bytes, len);
-		buf_putc(&in->names, 0);
+		columns_add(&in->columns, bytes, n);
 	} else {
 		if (in->field == in->wanted)
 			cell_add(in, bytes, n);
@@ -234,7 +174,7 @@ static void on_row(int end, void *ctx)
 		push_row(in);
 	} else {
 		choose_column(in);
-		in->header_read = true;
+		in->header_read = !in->failed;
 	}
 	in->field = 0;
 }
@@ -394,28 +334,13 @@ void input_keep(struct input *in)
 
 void input_heading(const struct input *in, struct buf *out)
 {
-	if (!in->keep || !in->header_read)
-		return;
-	const char *name = (const char *)in->names.data;
-	for (size_t i = 0; i < in->columns; i++) {
-		size_t n = strlen(name);
-		text_csv_kept(out, name, n);
-		buf_putc(out, ',');
-		name += n + 1;
-	}
+	if (in->keep && in->header_read)
+		columns_heading(&in->columns, out);
 }
 
-bool input_has_column(const struct input *in, const char *wanted)
+bool input_has_column(const struct input *in, const char *name)
 {
-	if (!in->keep || !in->header_read)
-		return false;
-	const char *name = (const char *)in->names.data;
-	for (size_t i = 0; i < in->columns; i++) {
-		if (strcasecmp(name, wanted) == 0)
-			return true;
-		name += strlen(name) + 1;
-	}
-	return false;
+	return in->keep && in->header_read && columns_has(&in->columns, name);
 }
 
 void input_record(const struct input *in, struct buf *under, struct buf *beyond)
@@ -448,7 +373,7 @@ static struct input *allocate(enum mode mode)
 	in->under = (struct buf)BUF_INIT(INPUT_RECORD_MAX);
 	in->beyond = (struct buf)BUF_INIT(INPUT_RECORD_MAX);
 	in->why = (struct buf)BUF_INIT(16 * 1024);
-	in->names = (struct buf)BUF_INIT(FIELD_MAX);
+	in->columns.names = (struct buf)BUF_INIT(FIELD_MAX);
 	return in;
 }
 
@@ -519,7 +444,7 @@ void input_close(struct input *in)
 	buf_free(&in->under);
 	buf_free(&in->beyond);
 	buf_free(&in->why);
-	buf_free(&in->names);
+	buf_free(&in->columns.names);
 	free(in->name);
 	free(in->column);
 	free(in);

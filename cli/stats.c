@@ -10,6 +10,7 @@
 
 static const char HELP[] =
 	"Usage: rcptctl stats [OPTION]...\n"
+	"       rcptctl stats --watch [--interval DURATION] [OPTION]...\n"
 	"\n"
 	"Show what rcptd has done since its start, and what it is doing now.\n"
 	"\n"
@@ -24,9 +25,8 @@ static const char HELP[] =
 	"Exit status: 0 done; 1 an error of the server; 2 usage; 3 server not reached, or it\n"
 	"went away; 130 interrupted.\n"
 	"\n"
-	"Examples:\n"
-	"  rcptctl stats --format json | jq .sessions_open\n"
-	"  rcptctl stats --watch --interval 5s\n";
+	"Example:\n"
+	"  rcptctl stats --format json | jq .sessions_open\n";
 
 enum { OPTION_INTERVAL = OPTION_OWN };
 static const struct option OPTIONS[] = {

@@ -395,6 +395,7 @@ enum exit_code stream_run(struct connection *c, const struct stream_options *opt
 		.beyond = BUF_INIT(RECORD_MAX),
 	};
 	tally->started_ms = clock_mono_ms();
+	pace_note(&s.pace, tally->started_ms, 0);
 	err_t err = start(&s);
 	if (err) {
 		complain("the call could not be made: %s", err_text(err));

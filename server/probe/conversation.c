@@ -29,10 +29,11 @@ static enum phase phase_of(enum dlg_state state)
 	}
 }
 
-/* Could TLS be had here, and is it not in use? */
+/* Could TLS be had here, and is it not in use? Not where STARTTLS was offered, said and refused: a server that then
+ * demands it would have us come again for ever. */
 static bool may_secure(const struct session *s)
 {
-	return s->shard->tls && s->offered.starttls && !*s->tls.version && !host_is_clear(s->shard, s->hop.host);
+	return s->shard->tls && s->offered.starttls && !s->asked_tls && !host_is_clear(s->shard, s->hop.host);
 }
 
 static bool wants_tls(const struct session *s)

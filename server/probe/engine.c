@@ -119,6 +119,7 @@ static bool answer_from_store(struct engine *e, struct target *t)
 	text_copy(a.evidence.enhanced, sizeof a.evidence.enhanced, f.enhanced);
 	text_copy(a.evidence.rule, sizeof a.evidence.rule, f.rule);
 	text_copy(a.evidence.text, sizeof a.evidence.text, f.text);
+	a.evidence.tls = f.tls;
 	target_answer(t, &a);
 	return true;
 }

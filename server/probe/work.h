@@ -9,6 +9,7 @@
 #include "server/probe/target.h"
 
 #define ASK_SESSIONS_MAX 3 /* sessions lost after MAIL: the first and two more */
+#define ASK_AGAIN_MAX 4	   /* sessions begun anew to be spoken to otherwise: in lockstep, by TLS, in clear */
 
 struct shard;
 
@@ -32,6 +33,7 @@ struct ask {
 	struct address address;
 	int64_t not_before_ms; /* the latest of its targets' */
 	uint8_t lost;	       /* sessions lost after MAIL */
+	uint8_t again;	       /* sessions begun anew */
 	bool said;	       /* a RCPT for it was ever sent */
 	uint16_t attempts;     /* conversations begun */
 	bool hosts_differ;     /* hosts failed for different reasons */

@@ -7,57 +7,49 @@ import { root } from "./paths.mjs";
 import { start, stop, until } from "./process.mjs";
 
 const PROGRAM = [path.join(root, ".packages/opensmtpd/usr/sbin/smtpd"), "/usr/sbin/smtpd"].find((file) => fs.existsSync(file));
-const OWN_MOUNTS = ["--mount", "--propagation", "private"];
 const USERS = ["opensmtpd", "opensmtpq"];
+// Its users, its spool and its socket are at fixed places: so it runs in a root of its own.
+const PLACES = ["etc", "dev", "run", "var/spool", "var/lib/opensmtpd/empty"];
 
 /** Why it cannot be started here; null if it can. */
 export function opensmtpdMissing() {
 	if (!PROGRAM) return "Debian's package opensmtpd is not there; 'tools/deps test' unpacks it";
 	if (process.getuid() !== 0) return "OpenSMTPD must be started by root";
-	try {
-		execFileSync("unshare", [...OWN_MOUNTS, "true"], { stdio: "pipe" });
-	} catch {
-		return "OpenSMTPD needs a mount namespace, and none can be made here";
-	}
 	return null;
 }
 
-/** A copy of /etc/passwd or /etc/group with its users. */
-function withUsers(file, row) {
-	const had = fs.readFileSync(file, "utf8").replace(/\n?$/, "\n");
-	const taken = new Set(had.split("\n").map((line) => Number(line.split(":")[2])));
-	let id = 60000;
-	const missing = USERS.filter((name) => !new RegExp(`^${name}:`, "m").test(had));
-	return had + missing.map((name) => {
-		while (taken.has(id)) id++;
-		return `${row(name, id++)}\n`;
-	}).join("");
+/** A program and the libraries that it needs, at the same places below `to`. */
+function copyWithLibraries(program, to) {
+	const needed = execFileSync("ldd", [program], { encoding: "utf8" }).match(/\/\S+(?= \(0x)/g) ?? [];
+	for (const [from, at] of [[program, "/usr/sbin/smtpd"], ...needed.map((file) => [file, file])]) {
+		fs.mkdirSync(path.join(to, path.dirname(at)), { recursive: true });
+		fs.copyFileSync(from, path.join(to, at));
+		fs.chmodSync(path.join(to, at), 0o755);
+	}
 }
 
-// Its users, its spool and its socket are at fixed places: this process tree sees its own there.
-const MOUNTS = `set -e
-mount --bind "$0/passwd" /etc/passwd
-mount --bind "$0/group" /etc/group
-for place in /var/spool /var/lib /run; do mount -t tmpfs -o mode=755 none "$place"; done
-mkdir -m 711 /var/spool/smtpd
-mkdir -p -m 755 /var/lib/opensmtpd/empty
-exec "$1" -dv -T smtp -f "$0/smtpd.conf"`;
-
 export class OpenSmtpd {
-	/** `config`: smtpd.conf, with $folder. `files`: {name: bytes} in that folder. */
+	/** `config`: smtpd.conf. `files`: {name: bytes}, in /etc as it sees it. */
 	constructor({ config, files = {} }) {
 		this.folder = fs.mkdtempSync(path.join(os.tmpdir(), "rcptd-os-"));
-		fs.chmodSync(this.folder, 0o755);
 		process.on("exit", () => this.remove());
 		this.logFile = path.join(this.folder, "log");
-		const put = (name, content, mode) => fs.writeFileSync(path.join(this.folder, name), content, { mode });
-		put("passwd", withUsers("/etc/passwd", (name, id) => `${name}:x:${id}:${id}::/var/lib/opensmtpd/empty:/usr/sbin/nologin`), 0o644);
-		put("group", withUsers("/etc/group", (name, id) => `${name}:x:${id}:`), 0o644);
-		put("smtpd.conf", config.replaceAll("$folder", this.folder), 0o600);
+		this.root = path.join(this.folder, "root");
+		for (const place of PLACES) fs.mkdirSync(path.join(this.root, place), { recursive: true });
+		fs.mkdirSync(path.join(this.root, "var/spool/smtpd"), { mode: 0o711 });
+		fs.symlinkSync("../run", path.join(this.root, "var/run"));
+		copyWithLibraries(PROGRAM, this.root);
+		const put = (name, content, mode) => fs.writeFileSync(path.join(this.root, "etc", name), content, { mode });
+		const rows = (row) => `root${row(0)}${USERS.map((name, i) => `${name}${row(60001 + i)}`).join("")}`;
+		put("passwd", rows((id) => `:x:${id}:${id}::/var/lib/opensmtpd/empty:/usr/sbin/nologin\n`), 0o644);
+		put("group", rows((id) => `:x:${id}:\n`), 0o644);
+		put("hosts", "127.0.0.1 localhost\n", 0o644);
+		put("smtpd.conf", config, 0o600);
 		for (const [name, content] of Object.entries(files)) put(name, content, 0o600);
+		execFileSync("mknod", ["-m", "666", path.join(this.root, "dev/null"), "c", "1", "3"]);
 	}
 	async start() {
-		this.child = start("unshare", [...OWN_MOUNTS, "sh", "-c", MOUNTS, this.folder, PROGRAM], { logFile: this.logFile });
+		this.child = start("chroot", [this.root, "/usr/sbin/smtpd", "-dv", "-T", "smtp", "-f", "/etc/smtpd.conf"], { logFile: this.logFile });
 		await until(
 			() => `OpenSMTPD is up; it said:\n${this.log()}`,
 			() => {

@@ -1,5 +1,5 @@
-/* Preloaded into the daemon: writes each address that it hands to the system to SOCKET_LOG, a line each, before the call.
- * What is not in there went nowhere: no packet leaves a process but through these. */
+/* Preloaded into the daemon: writes each address that it hands to the system to SOCKET_LOG, a line each, before the
+ * call. What is not in there went nowhere: no packet leaves a process but through these. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dlfcn.h>
@@ -36,9 +36,9 @@ static void note(const char *call, const struct sockaddr *to)
 		abort();
 }
 
-#define REAL(name) \
-	static __typeof__(&name) real; \
-	if (!real) \
+#define REAL(name)                                                                                                     \
+	static __typeof__(&name) real;                                                                                 \
+	if (!real)                                                                                                     \
 	real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
 int connect(int fd, const struct sockaddr *to, socklen_t n)

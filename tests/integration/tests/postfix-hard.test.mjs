@@ -41,6 +41,7 @@ const LISTENERS = {
 	encrypt: DEMANDED,
 	older: { ...OFFERED, smtpd_tls_protocols: "TLSv1.2" },
 	keyless: { smtpd_tls_security_level: "may", smtpd_tls_key_file: "/nonexistent", smtpd_tls_cert_file: "/nonexistent" },
+	keylessmust: { smtpd_tls_security_level: "encrypt", smtpd_tls_key_file: "/nonexistent", smtpd_tls_cert_file: "/nonexistent" },
 	odd: { ...OFFERED, smtpd_tls_protocols: "TLSv1.2", smtpd_tls_ciphers: "export", smtpd_tls_exclude_ciphers: "ECDHE, DHE, aNULL" },
 	oddmust: { ...DEMANDED, smtpd_tls_mandatory_protocols: "TLSv1.2", smtpd_tls_mandatory_exclude_ciphers: "ECDHE, DHE, aNULL" },
 };
@@ -48,8 +49,12 @@ const LISTENERS = {
 const RELAYED = ["verified", "unproved"];
 const OURS = "rcptd.test"; // the sender's, which a server may ask about too
 // Behind postscreen, each with an smtpd of its own.
+const DENYLISTED = { postscreen_access_list: "cidr:{{127.0.0.1/32 reject}}" };
 const SCREENED = {
 	screened: {},
+	barred: { ...DENYLISTED, postscreen_blacklist_action: "enforce", postscreen_greet_wait: "1s" },
+	shut: { ...DENYLISTED, postscreen_blacklist_action: "drop" },
+	secret: { ...CERTIFIED, postscreen_tls_security_level: "encrypt", postscreen_pipelining_enable: "yes" },
 	deep: { postscreen_pipelining_enable: "yes", postscreen_non_smtp_command_enable: "yes", postscreen_bare_newline_enable: "yes" },
 };
 const KNOWN = ["zq-ph-known", "zq-ph-second", "zq-ph-third", "zq-ph-fourth", "zq-ph-full", "zq-ph-brim", "zq-ph..dots"];
@@ -72,6 +77,7 @@ qmgr unix n - n 300 1 qmgr
 smtp unix - - n - - smtp
 verify unix - - n - 1 verify
 tlsmgr unix - - n 1000? 1 tlsmgr
+tlsproxy unix - - n - 0 tlsproxy${Object.entries({ ...CERTIFIED, tlsproxy_tls_security_level: "encrypt" }).map(([key, value]) => `\n  -o { ${key} = ${value} }`).join("")}
 `;
 
 /** master.cf lines of a postscreen and of the smtpd that it hands its clients to. */
@@ -304,7 +310,7 @@ test("Postfix that defends itself", { skip, timeout: 180000 }, async (t) => {
 
 	await part("a local part that must be quoted", async () => {
 		assert.deepEqual(answers(await client.verify(at("quoted", '"zq-ph..dots"', '"zq-ph..nobody"'))), [KNOWN_ONE, UNKNOWN_ONE]);
-		assert.match(postfix.said("quoted/smtpd").join("\n"), /550 5\.1\.1 <"?zq-ph\.\.nobody"?@quoted\.test>/);
+		await postfix.heard("quoted/smtpd", /550 5\.1\.1 <"?zq-ph\.\.nobody"?@quoted\.test>/);
 	});
 
 	await part("a rate of recipients is about us", async () => {
@@ -356,6 +362,16 @@ test("Postfix that defends itself", { skip, timeout: 180000 }, async (t) => {
 		assert.deepEqual(answers(result), [KNOWN_ONE, UNKNOWN_ONE]);
 		assert.equal(result.list[0].evidence.tls, null);
 		assert.deepEqual((await postfix.settled("keyless", 1)).disconnects, [{ ehlo: "1", starttls: "0/1", mail: "1", rcpt: "1/3", quit: "1", commands: "4/7" }]);
+	});
+
+	await part("STARTTLS is demanded and then refused", async () => {
+		const result = await client.verify(at("keylessmust", "zq-ph-known", "zq-ph-nobody-1"));
+		for (const each of result.list) {
+			assertVerdict(each, "UNKNOWN", "TLS_FAILED");
+			assert.equal(each.evidence.code, 530);
+		}
+		const { disconnects } = await postfix.settled("keylessmust", 1);
+		assert.deepEqual(disconnects, [{ ehlo: "1", starttls: "0/1", mail: "0/1", rcpt: "0/2", quit: "1", commands: "2/6" }], "once is enough");
 	});
 
 	await part("a handshake that fails: once more in clear", async () => {
@@ -422,11 +438,38 @@ test("Postfix that defends itself", { skip, timeout: 180000 }, async (t) => {
 		assert.doesNotMatch(postfix.said("deep/postscreen").join("\n"), /PREGREET|PIPELINING|NON-SMTP|BARE NEWLINE|HANGUP|COMMAND/);
 	});
 
+	await part("postscreen's tests behind STARTTLS", async () => {
+		const targets = at("secret", "zq-ph-known", "zq-ph-nobody-1");
+		for (const result of (await client.verify(targets)).list) {
+			assertVerdict(result, "UNKNOWN", "TEMPORARY_FAILURE");
+			assert.equal(result.evidence.code, 450);
+			assert.equal(result.evidence.tls.certificate_sha256, certificate.sha256);
+		}
+		await postfix.heard("secret/postscreen", /^PASS NEW /);
+		await postfix.heard("tlsproxy", /^Anonymous TLS connection established from \[127\.0\.0\.1\]/);
+		assert.deepEqual(answers(await client.verify(targets)), [KNOWN_ONE, UNKNOWN_ONE]);
+	});
+
+	await part("postscreen's denylist: what it says to us is not said of a domain or a mailbox", async () => {
+		for (const [word, reason, phase, code] of [["shut", "SOURCE_REFUSED", "BANNER", 521], ["barred", "REFUSED_UNCLEAR", "RCPT", 550]]) {
+			const result = await client.verify(at(word, "zq-ph-known", "zq-ph-nobody-1"));
+			for (const each of result.list) {
+				assert.equal(each.verdict, "UNKNOWN");
+				assert.ok([reason, "CONTROL_REFUSED"].includes(each.reason), each.reason); // the latter when postmaster@ is asked too
+				assert.equal(each.evidence.phase, phase);
+				assert.equal(each.evidence.code, code);
+				assert.match(each.evidence.text, /Service currently unavailable/);
+			}
+			assert.equal((await postfix.heard(`${word}/postscreen`, /^DENYLISTED /)).length, 1);
+		}
+	});
+
 	await part("no message, no other command", async () => {
 		const allowed = ["ehlo", "starttls", "mail", "rcpt", "rset", "quit", "commands"];
 		for (const word of Object.keys({ ...LISTENERS, ...SCREENED })) {
-			const { disconnects } = postfix.seen(word);
-			assert.ok(disconnects.length, word);
+			const { connects, disconnects } = postfix.seen(word);
+			assert.ok(connects <= 6, `${word}: ${connects} connections`);
+			assert.ok(disconnects.length || ["barred", "shut"].includes(word), word);
 			for (const counted of disconnects) assert.deepEqual(Object.keys(counted).filter((key) => !allowed.includes(key)), [], word);
 		}
 		const complaints = postfix.log().split("\n").filter((line) => / (improper|lost connection|fatal:|panic:|timeout) /.test(line));

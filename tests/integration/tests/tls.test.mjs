@@ -188,6 +188,58 @@ rows.add("lost in the middle of TLS: the rest in the next connection, in TLS aga
 		assertSecured(record);
 	});
 
+rows.add("a handshake that drips is given no longer than a reply", "tls-drips.test", host({ persona: "tls", drip_ms: 10 }), async (ask) => {
+	const { results, record } = await ask(BOTH);
+	assert.deepEqual(words(results), NORMAL);
+	assert.equal(record.of("tls").length, 0);
+	assert.deepEqual(verbsOf(record).map((verbs) => verbs.includes("STARTTLS")), [true, false]);
+});
+rows.add("broken TLS at a host with much to ask: found out once a connection, and remembered", "tls-fails-many.test", host({ persona: "tls-fails" }), async (ask) => {
+	const { results, record } = await ask(Array.from({ length: 60 }, (_, i) => `zq-known${i}`));
+	for (const r of results) assertVerdict(r, "DELIVERABLE", "ACCEPTED");
+	const starts = verbsOf(record).filter((verbs) => verbs.includes("STARTTLS")).length;
+	assert.ok(starts >= 1 && starts <= 2, `${starts} handshakes; two connections at once are allowed`);
+});
+
+// Once TLS stands it stays: who breaks off then is asked again in TLS, never in clear.
+for (const phase of ["mail", "rcpt"]) {
+	for (const then of ["close", "reset", "silent"]) {
+		rows.add(`${then} at ${phase} in TLS: no other connection is in clear`, `tls-${then}-${phase}.test`, host({ persona: "tls", faults: [{ phase, then, over: "tls" }] }), async (ask) => {
+			const { results, record } = await ask(BOTH);
+			assert.deepEqual(words(results), Array(2).fill(`UNKNOWN ${then === "silent" ? "TIMEOUT" : "TEMPORARY_FAILURE"}`));
+			assert.equal(record.connects().length, 3);
+			assert.equal(record.of("tls").length, 3);
+			assertSecured(record);
+		});
+	}
+}
+
+// What servers do in clear they do in TLS, and it comes to the same.
+for (const [persona, options] of [
+	["tarpit", { reply_delay_ms: 50, unknown_delay_ms: 200 }], ["late-banner", { banner_delay_ms: 300 }], ["bare-lf", {}],
+	["hangs-after-quit", {}], ["no-pipelining", {}], ["breaks-pipelining", {}], ["closes", { phase: "quit" }], ["resets", { phase: "quit" }], ["binary", { only: ["zq-known*"] }],
+]) {
+	rows.add(`in TLS as in clear: ${persona} ${options.phase ?? ""}`, `secured-${persona}.test`, host({ persona, tls: "offered", ...options }), async (ask) => {
+		const { results, record } = await ask(BOTH);
+		assert.deepEqual(words(results), NORMAL);
+		assert.equal(record.of("tls").length, record.connects().length);
+		assertSecured(record);
+	});
+}
+for (const [persona, options, expected] of [
+	["long-lines", {}, null], ["endless-reply", { phase: "rcpt", reply: "250-2.1.5 Ok", every_ms: 5 }, null], ["code-999", {}, "UNKNOWN PROTOCOL_ERROR"], ["code-3yz", {}, "UNKNOWN PROTOCOL_ERROR"],
+	["hangup", {}, "UNKNOWN TEMPORARY_FAILURE"], ["speaks-ahead", { phase: "ehlo" }, null], ["speaks-ahead", { phase: "mail" }, null], ["junk", {}, null], ["tempfail", {}, "UNKNOWN TEMPORARY_FAILURE"],
+	["lists-us", { phase: "rcpt" }, "UNKNOWN SOURCE_REFUSED"], ["mixed-codes", {}, null],
+]) {
+	rows.add(`in TLS as in clear: ${persona} ${options.phase ?? ""}`, `secured2-${persona}-${options.phase ?? "x"}.test`, host({ persona, tls: "offered", ...options }), async (ask) => {
+		const { results, record } = await ask(BOTH);
+		if (expected) assert.deepEqual(words(results), [expected, expected]);
+		else if (persona === "mixed-codes") assert.deepEqual(words(results), [NORMAL[1], NORMAL[1]]);
+		else assertNeverWrong(results);
+		assertSecured(record);
+	});
+}
+
 // --- plaintext behind the 220 ---
 
 const INJECTED = {
@@ -269,6 +321,12 @@ Object.entries(INJECTED).forEach(([kind, text], i) => {
 	}, { config: { timeouts: TIMEOUTS } });
 }
 
+rows.add("plaintext injected at a host with much to ask: TLS_FAILED for all, on the connections that were under way", "injects-many.test", host({ persona: "tls-injects" }), async (ask) => {
+	const { results, record } = await ask(Array.from({ length: 60 }, (_, i) => `zq-known${i}`));
+	for (const r of results) assertVerdict(r, "UNKNOWN", "TLS_FAILED");
+	assert.ok(record.connects().length <= 2, `${record.connects().length} connections`);
+	assert.equal(record.rcpts().length, 0);
+});
 rows.add("after an injection the next question begins anew", "injects-again.test", host({ persona: "tls-injects" }), async (ask) => {
 	for (const local of ["zq-known1", "zq-known2"]) {
 		const { results: [result], record } = await ask([local]);
