@@ -57,7 +57,7 @@ async function withDaemon(world, config, fn) {
 
 /* ---- heap ---- */
 
-/** KiB that each of a second 2,000 addresses takes, of a domain of its own each, with that many sessions open in all. */
+/** KiB that each of a second 2,500 addresses takes, of a domain of its own each, with that many sessions open in all. */
 async function kbEach(host, connections, sessions) {
 	return withWorld(description(host), (world) =>
 		withDaemon(world, { courtesy: { defaults: { connections }, ip: { connections } }, timeouts: { banner: "10m", reply: "10m", session: "1h" } }, async (rcptd) => {
