@@ -58,7 +58,7 @@ static void begin(struct turn *t, struct choices *c)
 		t->ask[i] = ask_new(target);
 		if (!t->ask[i])
 			abort();
-		work_add(t->work, t->ask[i], false);
+		work_add(t->work, t->ask[i]);
 	}
 	visit_begin(&t->v, t->work, 1 + choose(c, 10), 0, choose(c, 5), NOW);
 }
