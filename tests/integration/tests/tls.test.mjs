@@ -194,11 +194,12 @@ rows.add("a handshake that drips is given no longer than a reply", "tls-drips.te
 	assert.equal(record.of("tls").length, 0);
 	assert.deepEqual(verbsOf(record).map((verbs) => verbs.includes("STARTTLS")), [true, false]);
 });
-rows.add("broken TLS at a host with much to ask: found out once a connection, and remembered", "tls-fails-many.test", host({ persona: "tls-fails" }), async (ask) => {
+rows.add("broken TLS at a host with much to ask: found out once a connection, and remembered", "tls-fails-many.test", host({ persona: "tls-fails" }), async (ask, domain, s) => {
 	const { results, record } = await ask(Array.from({ length: 60 }, (_, i) => `zq-known${i}`));
 	for (const r of results) assertVerdict(r, "DELIVERABLE", "ACCEPTED");
 	const starts = verbsOf(record).filter((verbs) => verbs.includes("STARTTLS")).length;
 	assert.ok(starts >= 1 && starts <= 2, `${starts} handshakes; two connections at once are allowed`);
+	assert.ok((await s.world.counts()).hosts[`mx.${domain}`].peak <= 2, "reconnecting keeps within the budget of connections");
 });
 
 // Once TLS stands it stays: who breaks off then is asked again in TLS, never in clear.
