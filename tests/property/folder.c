@@ -25,5 +25,7 @@ void folder_make(char *out, size_t room)
 
 void folder_remove(const char *path)
 {
-	nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	const char *keep = getenv("PROPERTY_KEEP");
+	if (!keep || !*keep)
+		nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
