@@ -4,7 +4,7 @@
 #   make fuzz SECONDS=60 [TARGET=reply]   fuzz targets, each that long
 #   make lint    formatting, banned calls, includes against the floors
 #   make run CONFIG=FILE   the daemon
-.PHONY: demo test lint run build deps unit integration fuzz clean
+.PHONY: demo test lint run build deps unit property integration fuzz clean
 .DEFAULT_GOAL := help
 
 BAZEL_FLAGS ?= --config=opt
@@ -27,6 +27,9 @@ test: deps
 
 unit: deps
 	@tools/test unit
+
+property: deps
+	@tools/test property
 
 integration: deps
 	@tools/deps test
