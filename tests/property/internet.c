@@ -178,6 +178,20 @@ static void write_host(FILE *f, struct random *r, struct host *h, unsigned i, bo
 	fputs("}\n", f);
 }
 
+/* Other names of one machine, of many operators: courtesy is owed to it too. */
+static unsigned write_names(FILE *f, struct random *r, struct host *host, unsigned hosts, bool timeless)
+{
+	unsigned n = timeless ? 0 : random_below(r, HOSTS_MAX - hosts + 1), machine = random_below(r, hosts);
+	fputs("names:\n  gone.op1.test: {nxdomain: true}\n", f);
+	for (unsigned i = hosts; i < hosts + n; i++) {
+		unsigned of = random_once_in(r, 4) ? random_below(r, hosts) : machine;
+		host[i].flags = host[of].flags & LIES;
+		snprintf(host[i].name, sizeof host[i].name, "mx%u.vanity%u.test", i, i);
+		fprintf(f, "  %s: {addresses: [127.31.0.%u]}\n", host[i].name, of + 1);
+	}
+	return hosts + n;
+}
+
 /* ---- domains ---- */
 
 /* Whole names: a pattern might fit the random control. */
@@ -260,9 +274,9 @@ static void write_domain(
 	fprintf(f, ", %s}\n", MAILBOXES);
 }
 
-static void name_domains(struct internet *in, struct random *r)
+static void name_domains(struct internet *in, struct random *r, bool timeless)
 {
-	in->domains = 8 + random_below(r, DOMAINS_MAX - 8);
+	in->domains = 8 + random_below(r, timeless ? 9 : DOMAINS_MAX - 8);
 	for (unsigned i = 0; i < in->domains; i++) {
 		struct farm_domain *d = &in->domain[i];
 		const char *parent = i && random_once_in(r, 6) ? in->domain[random_below(r, i)].name : "asked.test";
@@ -290,8 +304,9 @@ void internet_make(struct internet *in, struct random *r, const char *folder, bo
 		in->record);
 	for (unsigned i = 0; i < hosts; i++)
 		write_host(f, r, &host[i], i, timeless);
-	fputs("names:\n  gone.op1.test: {nxdomain: true}\ndomains:\n", f);
-	name_domains(in, r);
+	hosts = write_names(f, r, host, hosts, timeless);
+	fputs("domains:\n", f);
+	name_domains(in, r, timeless);
 	for (unsigned i = 0; i < in->domains; i++)
 		write_domain(f, r, &in->domain[i], host, hosts, timeless);
 	assert_int_equal(fclose(f), 0);

@@ -104,9 +104,10 @@ static void random_worlds(void **state)
 	uint64_t seed = first_seed(), rounds = number("PROPERTY_ROUNDS", ROUNDS);
 	for (uint64_t i = 0; i < rounds; i++) {
 		print_message("PROPERTY_SEED=%llu PROPERTY_ROUNDS=1: ", (unsigned long long)(seed + i));
-		rig_new(rig, seed + i, 1 + (seed + i) % 3 % 2, false);
-		print_message("%u shards, %u domains, %u addresses, %u callers\n", engine_shards((*rig)->engine),
-			(*rig)->internet.domains, (*rig)->slots, (*rig)->callers);
+		rig_new(rig, seed + i, 1 + (unsigned)((seed + i) % 3), false);
+		print_message("%u shards, %u domains, %u addresses, %u callers%s\n", engine_shards((*rig)->engine),
+			(*rig)->internet.domains, (*rig)->slots, (*rig)->callers,
+			(*rig)->tight ? ", few descriptors" : "");
 		rig_run(*rig);
 		check_answers(*rig, count);
 		internet_check_record(&(*rig)->internet);

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@
 #define MAP_BYTES (16u << 20)
 #define ALL_HOME_S 90	/* then something is lost: nothing here takes longer than DNS's 20 seconds and some time-outs */
 #define ALL_CLOSED_S 30 /* after the last answer */
+#define TIGHT 6		/* descriptors, when they are few */
 #define QUIET_MS 150	/* without an answer: the next deed is done */
 
 /* ---- setting up ---- */
@@ -109,8 +111,13 @@ static void draw_deeds(struct rig *rig, struct random *r, bool timeless)
 			add_deed(rig, DEED_EXEMPT, random_below(r, rig->slots), random_below(r, rig->internet.domains));
 		if (random_once_in(r, 3))
 			add_deed(rig, DEED_FORGET, random_below(r, rig->slots), random_below(r, rig->internet.domains));
-		if (random_once_in(r, 8))
-			add_deed(rig, DEED_DRAIN, random_below(r, rig->slots), 0);
+		if (random_once_in(r, 8)) {
+			unsigned after = random_below(r, rig->slots);
+			add_deed(rig, DEED_DRAIN, after, 0);
+			if (random_once_in(r, 2))
+				add_deed(rig, DEED_HURRY, after + 1, 0);
+		}
+		rig->tight = random_once_in(r, 5);
 	}
 	qsort(rig->deed, rig->deeds, sizeof *rig->deed, by_time);
 }
@@ -173,6 +180,34 @@ static unsigned count_now(struct rig *rig, const unsigned *count)
 	unsigned n = *count;
 	pthread_mutex_unlock(&rig->mu);
 	return n;
+}
+
+/* ---- the farm ---- */
+
+/* Leaves the process `more` descriptors beside those that are open; 0: all that it may have. */
+static void limit_descriptors(unsigned more)
+{
+	struct rlimit limit;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	if (!more)
+		return;
+	int next = dup(0);
+	assert_true(next >= 0);
+	close(next);
+	limit.rlim_cur = (rlim_t)next + more;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static const char *open_connections(struct rig *rig)
+{
+	if (rig->tight)
+		limit_descriptors(0);
+	const char *answer = control(rig->world, "GET /connections");
+	if (rig->tight)
+		limit_descriptors(TIGHT);
+	return answer;
 }
 
 /* ---- what is done ---- */
@@ -254,8 +289,8 @@ static void do_exempt(struct rig *rig, unsigned which)
 	rig->granted[which] = true;
 	pthread_mutex_unlock(&rig->mu);
 	/* What was sent before is in the world's sockets: by its second answer it has read them all. */
-	control(rig->world, "GET /connections");
-	control(rig->world, "GET /connections");
+	open_connections(rig);
+	open_connections(rig);
 	size_t end = internet_record_end(&rig->internet);
 	if (d->granted_from == NEVER)
 		d->granted_from = end;
@@ -293,6 +328,7 @@ static void do_deed(struct rig *rig, const struct deed *d)
 		rig->drained_early = true;
 		engine_drain(rig->engine, drained, rig);
 		break;
+	case DEED_HURRY: engine_hurry(rig->engine); break;
 	}
 }
 
@@ -310,7 +346,7 @@ static void await_gauge(struct rig *rig, enum stat gauge, const char *name)
 	for (int ms = 0; stat_get(gauge); ms += 10) {
 		if (ms > ALL_CLOSED_S * 1000)
 			fail_msg("%s is %lld and does not return to zero; open at the farm: %s", name,
-				(long long)stat_get(gauge), control(rig->world, "GET /connections"));
+				(long long)stat_get(gauge), open_connections(rig));
 		usleep(10000);
 	}
 }
@@ -324,7 +360,7 @@ static void await_end(struct rig *rig)
 	await_gauge(rig, STAT_SESSIONS_OPEN, "sessions open");
 	await_gauge(rig, STAT_PERMITS, "permits");
 	await_gauge(rig, STAT_ADDRESSES_WAITING, "addresses waiting");
-	for (int ms = 0; strstr(control(rig->world, "GET /connections"), "\"host\""); ms += 10) {
+	for (int ms = 0; strstr(open_connections(rig), "\"host\""); ms += 10) {
 		if (ms > ALL_CLOSED_S * 1000)
 			fail_msg("the farm has connections open");
 		usleep(10000);
@@ -352,6 +388,8 @@ static void end_engine(struct rig *rig)
 void rig_run(struct rig *rig)
 {
 	assert_int_equal(engine_start(rig->engine), ERR_OK);
+	if (rig->tight)
+		limit_descriptors(TIGHT);
 	for (unsigned i = 0; i < rig->deeds; i++) {
 		const struct deed *d = &rig->deed[i];
 		for (unsigned home = count_now(rig, &rig->home); home < d->after;) { /* as long as there is news */
@@ -364,6 +402,9 @@ void rig_run(struct rig *rig)
 		do_deed(rig, d);
 	}
 	await_end(rig);
+	if (rig->tight)
+		limit_descriptors(0);
+	rig->tight = false;
 	end_engine(rig);
 	talk_stop(rig->world);
 	rig->world = NULL;
@@ -439,6 +480,7 @@ void rig_free(struct rig *rig)
 {
 	if (!rig)
 		return;
+	limit_descriptors(0);
 	if (rig->world)
 		talk_stop(rig->world);
 	config_free(rig->config);

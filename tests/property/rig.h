@@ -32,7 +32,7 @@ struct batch {
 	unsigned from, to; /* slots; all of one caller */
 };
 
-enum deed_kind { DEED_ASK, DEED_CANCEL, DEED_EXEMPT, DEED_FORGET, DEED_DRAIN };
+enum deed_kind { DEED_ASK, DEED_CANCEL, DEED_EXEMPT, DEED_FORGET, DEED_DRAIN, DEED_HURRY };
 struct deed {
 	enum deed_kind kind;
 	unsigned after; /* so many answers; or when none comes for a while */
@@ -50,6 +50,7 @@ struct rig {
 	struct caller *caller[CALLERS_MAX];
 	unsigned callers, shard_of[CALLERS_MAX];
 	bool cancelled[CALLERS_MAX], drained_early;
+	bool tight; /* few descriptors are left to the engine */
 	struct slot slot[ADDRESSES_MAX];
 	unsigned slots;
 	struct batch batch[BATCHES_MAX];
