@@ -4,13 +4,14 @@
 #   make fuzz SECONDS=60 [TARGET=reply]   fuzz targets, each that long
 #   make lint    formatting, banned calls, includes against the floors
 #   make run CONFIG=FILE   the daemon
-.PHONY: demo test lint run build deps unit property integration fuzz clean
+#   make bench   what it takes on this machine (docs/PERFORMANCE.md)
+.PHONY: demo test lint run bench build deps unit property integration fuzz tsan clean
 .DEFAULT_GOAL := help
 
 BAZEL_FLAGS ?= --config=opt
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '2,6p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '2,8p'
 
 deps:
 	@tools/deps build
@@ -40,6 +41,10 @@ fuzz: deps
 	@tools/deps fuzz
 	@tools/fuzz $(SECONDS) $(TARGET)
 
+tsan: deps
+	@tools/deps test fuzz
+	@tools/test tsan
+
 lint:
 	@tools/deps lint
 	@tools/lint
@@ -47,6 +52,11 @@ lint:
 run: build
 	@test -n "$(CONFIG)" || { echo "usage: make run CONFIG=FILE" >&2; exit 2; }
 	@exec bazel-bin/server/rcptd --config "$(CONFIG)"
+
+bench: build
+	@tools/deps test
+	@tools/build build $(BAZEL_FLAGS) //tests/bench:bare
+	@tools/bench
 
 clean:
 	@tools/build clean

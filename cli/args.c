@@ -70,7 +70,7 @@ int args_next(const struct command *c, int argc, char **argv, const struct optio
 {
 	opterr = 0;
 	for (;;) {
-		int o = getopt_long(argc, argv, ":hqf:o:", options, NULL);
+		int o = getopt_long(argc, argv, ":hqwf:o:", options, NULL);
 		switch (o) {
 		case -1: return ARGS_END;
 		case 'h':

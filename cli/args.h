@@ -29,8 +29,8 @@ void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The same, then where to find help. Returns EXIT_USAGE. */
 enum exit_code usage_error(const struct command *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Options that every command has: the first rows of its table. --file, --output and --quiet have the letters that they
- * can be written with as their values. */
+/* Options that every command has: the first rows of its table. --file, --output, --quiet and --watch have the
+ * letters that they can be written with as their values. */
 enum { OPTION_HELP = 1, OPTION_SERVER, OPTION_FORMAT, OPTION_OWN };
 /* clang-format off */
 #define COMMON_OPTIONS \

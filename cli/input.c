@@ -5,16 +5,17 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/columns.h"
 #include "cli/heading.h"
+#include "cli/text.h"
 
 #define CHUNK (64u * 1024u)
+#define ROWS_MAX (INPUT_RECORD_MAX + 2u * 1024u * 1024u) /* a row that a chunk ends, and those that are all in it */
 #define FIELD_MAX (1024u * 1024u) /* bytes of one cell: a quote that is never closed would swallow the file */
 #define HEADER_MAX (64u * 1024u)
-#define COLUMNS_NAMED 30u /* columns that a message names */
 
 enum mode { MODE_ARGUMENTS, MODE_FIRST_LINE, MODE_CSV, MODE_LINES };
 
@@ -30,16 +31,22 @@ struct input {
 	uint64_t bytes, size; /* read; of the file, 0 if it has none */
 
 	struct buf head; /* MODE_FIRST_LINE: what was read */
-	struct buf rows; /* cells read and not yet taken: two bytes of length, then the bytes */
+	struct buf rows; /* rows read and not yet taken: a struct row and its bytes */
 	size_t rows_at;
-	struct buf cell; /* the address of the row that is being read */
+	struct row {
+		uint32_t cell, under, beyond; /* bytes of the address and of what is kept, which follow in this order */
+		uint32_t missing;	      /* cells that the heading has and the row has not */
+	} taken;			      /* the last one; its bytes end at rows_at */
+	struct buf cell;		      /* the address of the row that is being read */
+	struct buf under, beyond;	      /* its cells, if they are kept */
+	bool keep;
 	struct buf why;
 
 	struct csv_parser csv;
 	bool csv_open, header_read;
-	size_t field;	      /* of the row that is being read */
-	size_t wanted;	      /* column that has the address */
-	struct buf names;     /* of the header, each ended by a NUL */
+	size_t field;  /* of the row that is being read */
+	size_t wanted; /* column that has the address */
+	struct columns columns;
 	uint64_t lines, line; /* rows so far, for messages */
 };
 
@@ -56,14 +63,24 @@ static void fail(struct input *in, const char *what)
 
 static void push_row(struct input *in)
 {
-	size_t len = in->cell.len;
-	uint8_t prefix[2] = { (uint8_t)(len >> 8), (uint8_t)len };
-	buf_append(&in->rows, prefix, 2);
-	buf_append(&in->rows, in->cell.data, len);
-	buf_reset(&in->cell);
-	in->lines++;
-	if (in->rows.err || in->cell.err)
+	struct row r = { (uint32_t)in->cell.len, (uint32_t)in->under.len, (uint32_t)in->beyond.len, 0 };
+	if (in->field < in->columns.count)
+		r.missing = (uint32_t)(in->columns.count - in->field);
+	size_t before = in->rows.len;
+	buf_append(&in->rows, &r, sizeof r);
+	buf_append(&in->rows, in->cell.data, in->cell.len);
+	buf_append(&in->rows, in->under.data, in->under.len);
+	buf_append(&in->rows, in->beyond.data, in->beyond.len);
+	if (in->under.err == ERR_LIMIT || in->beyond.err == ERR_LIMIT || r.under + r.beyond > INPUT_RECORD_MAX)
+		fail(in, "a row of more than 4 MiB");
+	else if (in->rows.err || in->cell.err || in->under.err || in->beyond.err)
 		fail(in, err_text(ERR_NOMEM));
+	if (in->failed)
+		in->rows.len = before; /* no half of a row */
+	buf_reset(&in->cell);
+	buf_reset(&in->under);
+	buf_reset(&in->beyond);
+	in->lines++;
 }
 
 static void cell_add(struct input *in, const uint8_t *s, size_t n)
@@ -105,74 +122,30 @@ static void take_lines(struct input *in, const uint8_t *s, size_t n)
 
 /* ---- CSV ---- */
 
-static void name_columns(struct input *in, const char *problem)
-{
-	struct buf text = BUF_INIT(8 * 1024);
-	buf_printf(&text, "%s. The columns it has: ", problem);
-	size_t i = 0;
-	for (const char *name = (const char *)in->names.data; i < in->field && i < COLUMNS_NAMED; i++) {
-		buf_printf(&text, "%s%.60s", i ? ", " : "", *name ? name : "(no name)");
-		name += strlen(name) + 1;
-	}
-	if (i < in->field)
-		buf_printf(&text, ", and %zu more", in->field - i);
-	if (in->names.data && memchr(in->names.data, '@', in->names.len))
-		buf_puts(&text, ". Its first line looks like data: a CSV needs a header");
-	fail(in, buf_str(&text));
-	buf_free(&text);
-}
-
-/* Index of the column, or the count of columns if none is it. */
-static size_t find_column(const struct input *in, bool (*is)(const char *name, const char *wanted))
-{
-	const char *name = (const char *)in->names.data;
-	size_t i = 0;
-	while (i < in->field && !is(name, in->column)) {
-		name += strlen(name) + 1;
-		i++;
-	}
-	return i;
-}
-
-static bool same(const char *name, const char *wanted)
-{
-	return strcmp(name, wanted) == 0;
-}
-
-static bool same_but_case(const char *name, const char *wanted)
-{
-	return strcasecmp(name, wanted) == 0;
-}
-
-static bool by_its_name(const char *name, const char *wanted)
-{
-	(void)wanted;
-	return heading_names_address(name);
-}
-
 static void choose_column(struct input *in)
 {
-	if (in->names.err) {
+	struct buf why = BUF_INIT(8 * 1024);
+	if (in->columns.names.err) {
 		fail(in, "its header is too long");
-		return;
+	} else if (in->keep && in->columns.count > INPUT_COLUMNS_MAX) {
+		fail(in, "it has more than 16384 columns");
+	} else {
+		in->wanted = columns_choose(&in->columns, in->column, &why);
+		if (in->wanted == in->columns.count)
+			fail(in, buf_str(&why));
 	}
-	if (in->column) {
-		in->wanted = find_column(in, same);
-		if (in->wanted == in->field)
-			in->wanted = find_column(in, same_but_case);
-		if (in->wanted < in->field)
-			return;
-		struct buf text = BUF_INIT(1024);
-		buf_printf(&text, "it has no column '%.60s'", in->column);
-		name_columns(in, buf_str(&text));
-		buf_free(&text);
-		return;
+	buf_free(&why);
+}
+
+static void keep_cell(struct input *in, const void *bytes, size_t n)
+{
+	if (in->field < in->columns.count) {
+		text_csv_kept(&in->under, bytes, n);
+		buf_putc(&in->under, ',');
+	} else {
+		buf_putc(&in->beyond, ',');
+		text_csv_kept(&in->beyond, bytes, n);
 	}
-	in->wanted = find_column(in, by_its_name);
-	if (in->wanted == in->field && in->field == 1)
-		in->wanted = 0;
-	if (in->wanted == in->field)
-		name_columns(in, "no column is named email, e-mail, mail or address; say which with --column");
 }
 
 static void on_field(void *bytes, size_t n, void *ctx)
@@ -181,11 +154,12 @@ static void on_field(void *bytes, size_t n, void *ctx)
 	if (in->failed)
 		return;
 	if (!in->header_read) {
-		size_t len = strnlen(bytes, n); /* names are C strings */
-		buf_append(&in->names, bytes, len);
-		buf_putc(&in->names, 0);
-	} else if (in->field == in->wanted) {
-		cell_add(in, bytes, n);
+		columns_add(&in->columns, bytes, n);
+	} else {
+		if (in->field == in->wanted)
+			cell_add(in, bytes, n);
+		if (in->keep)
+			keep_cell(in, bytes, n);
 	}
 	in->field++;
 }
@@ -200,7 +174,7 @@ static void on_row(int end, void *ctx)
 		push_row(in);
 	} else {
 		choose_column(in);
-		in->header_read = true;
+		in->header_read = !in->failed;
 	}
 	in->field = 0;
 }
@@ -318,12 +292,14 @@ static bool queued(struct input *in, const uint8_t **address, size_t *len)
 	if (in->rows_at == in->rows.len) {
 		buf_reset(&in->rows);
 		in->rows_at = 0;
+		in->taken = (struct row){ 0 };
 		return false;
 	}
-	const uint8_t *at = in->rows.data + in->rows_at;
-	*len = (size_t)at[0] << 8 | at[1];
-	*address = at + 2;
-	in->rows_at += 2 + *len;
+	struct row *r = &in->taken;
+	memcpy(r, in->rows.data + in->rows_at, sizeof *r);
+	*address = in->rows.data + in->rows_at + sizeof *r;
+	*len = r->cell;
+	in->rows_at += sizeof *r + r->cell + r->under + r->beyond;
 	return true;
 }
 
@@ -349,6 +325,39 @@ enum input_step input_next(struct input *in, const uint8_t **address, size_t *le
 	}
 }
 
+/* ---- what is kept of a CSV ---- */
+
+void input_keep(struct input *in)
+{
+	in->keep = true;
+}
+
+void input_heading(const struct input *in, struct buf *out)
+{
+	if (in->keep && in->header_read)
+		columns_heading(&in->columns, out);
+}
+
+bool input_has_column(const struct input *in, const char *name)
+{
+	return in->keep && in->header_read && columns_has(&in->columns, name);
+}
+
+void input_record(const struct input *in, struct buf *under, struct buf *beyond)
+{
+	const struct row *r = &in->taken;
+	if (!in->keep || !in->header_read)
+		return;
+	const uint8_t *kept = in->rows.data + in->rows_at - r->beyond - r->under;
+	buf_append(under, kept, r->under);
+	buf_reserve(under, r->missing);
+	if (!under->err && r->missing) {
+		memset(under->data + under->len, ',', r->missing);
+		under->len += r->missing;
+	}
+	buf_append(beyond, kept + r->under, r->beyond);
+}
+
 /* ---- life ---- */
 
 static struct input *allocate(enum mode mode)
@@ -359,10 +368,12 @@ static struct input *allocate(enum mode mode)
 	in->mode = mode;
 	in->fd = -1;
 	in->head = (struct buf)BUF_INIT(HEADER_MAX + 2 * CHUNK);
-	in->rows = (struct buf)BUF_INIT(1024 * 1024);
+	in->rows = (struct buf)BUF_INIT(ROWS_MAX);
 	in->cell = (struct buf)BUF_INIT(INPUT_ADDRESS_MAX);
+	in->under = (struct buf)BUF_INIT(INPUT_RECORD_MAX);
+	in->beyond = (struct buf)BUF_INIT(INPUT_RECORD_MAX);
 	in->why = (struct buf)BUF_INIT(16 * 1024);
-	in->names = (struct buf)BUF_INIT(FIELD_MAX);
+	in->columns.names = (struct buf)BUF_INIT(FIELD_MAX);
 	return in;
 }
 
@@ -430,8 +441,10 @@ void input_close(struct input *in)
 	buf_free(&in->head);
 	buf_free(&in->rows);
 	buf_free(&in->cell);
+	buf_free(&in->under);
+	buf_free(&in->beyond);
 	buf_free(&in->why);
-	buf_free(&in->names);
+	buf_free(&in->columns.names);
 	free(in->name);
 	free(in->column);
 	free(in);
@@ -452,10 +465,10 @@ void input_never_wait(struct input *in)
 	in->waits = false;
 }
 
-bool input_is_file(const struct input *in, int fd)
+bool input_is_file(const struct input *in, const char *path)
 {
 	struct stat a, b;
-	return in->fd >= 0 && fstat(in->fd, &a) == 0 && fstat(fd, &b) == 0 && S_ISREG(a.st_mode) &&
+	return in->fd >= 0 && fstat(in->fd, &a) == 0 && stat(path, &b) == 0 && S_ISREG(a.st_mode) &&
 	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 

@@ -25,6 +25,7 @@ bool interrupt_init(void)
 	if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) != 0)
 		return false;
 	signal(SIGPIPE, SIG_IGN); /* a write says EPIPE */
+	signal(SIGXFSZ, SIG_IGN); /* and EFBIG */
 	struct sigaction action = { .sa_handler = on_signal };
 	for (size_t i = 0; i < sizeof SIGNALS / sizeof SIGNALS[0]; i++) {
 		struct sigaction before;

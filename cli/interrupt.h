@@ -3,5 +3,5 @@
  * second ends the process at once. Process-wide. */
 #include <stdbool.h>
 
-bool interrupt_init(void); /* once, in main, before threads; also ignores SIGPIPE */
+bool interrupt_init(void); /* once, in main, before threads; also ignores SIGPIPE and SIGXFSZ */
 int interrupt_fd(void);	   /* -1 before interrupt_init() */

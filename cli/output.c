@@ -1,5 +1,6 @@
 #include "cli/output.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -8,6 +9,7 @@
 
 #define VERDICT_WIDTH 13u
 #define REASON_WIDTH 21u
+#define PREFIXED_MAX 512u /* bytes of a column's name with its prefixes */
 
 bool output_format_named(const char *name, enum output_format *format)
 {
@@ -168,10 +170,32 @@ static void reply_text(struct row *r, const ProtobufCBinaryData *text)
 	buf_free(&guarded);
 }
 
-static const char *const COLUMNS =
-	"address,verdict,reason,domain,operator,catch_all,role,disposable,free,suggestion,phase,"
-	"code,enhanced,text,rule,mail_host,mail_ip,source,from_cache,age_s,retry_after_s,"
-	"attempts\n";
+static const char *const COLUMN[] = { "address", "verdict", "reason", "domain", "operator", "catch_all", "role",
+	"disposable", "free", "suggestion", "phase", "code", "enhanced", "text", "rule", "mail_host", "mail_ip",
+	"source", "from_cache", "age_s", "retry_after_s", "attempts" };
+
+static void csv_header(
+	const char *kept, bool (*taken)(const void *ctx, const char *name), const void *ctx, struct buf *out)
+{
+	buf_puts(out, kept);
+	for (size_t i = 0; i < sizeof COLUMN / sizeof COLUMN[0]; i++) {
+		struct buf name = BUF_INIT(PREFIXED_MAX);
+		buf_puts(&name, COLUMN[i]);
+		while (taken && taken(ctx, buf_str(&name))) {
+			char longer[PREFIXED_MAX];
+			int n = snprintf(longer, sizeof longer, OUTPUT_PREFIX "%s", buf_str(&name));
+			if (n < 0 || (size_t)n >= sizeof longer - 1)
+				break;
+			buf_reset(&name);
+			buf_puts(&name, longer);
+		}
+		if (i)
+			buf_putc(out, ',');
+		buf_append(out, name.data, name.len);
+		buf_free(&name);
+	}
+	buf_putc(out, '\n');
+}
 
 static void evidence_columns(struct row *r, const Rcptd__V1__Evidence *given)
 {
@@ -283,10 +307,11 @@ static void table_row(const struct output_style *style, const Rcptd__V1__Result 
 	buf_free(&rest);
 }
 
-void output_header(const struct output_style *style, struct buf *out)
+void output_header(const struct output_style *style, const char *kept, bool (*taken)(const void *ctx, const char *name),
+	const void *ctx, struct buf *out)
 {
 	if (style->format == OUTPUT_CSV)
-		buf_puts(out, COLUMNS);
+		csv_header(kept, taken, ctx, out);
 	if (style->format != OUTPUT_TABLE)
 		return;
 	cell(out, "ADDRESS", 7, style->address_width);
@@ -295,15 +320,24 @@ void output_header(const struct output_style *style, struct buf *out)
 	buf_puts(out, "DETAIL\n");
 }
 
-void output_row(const struct output_style *style, const Rcptd__V1__Result *a, struct buf *out)
+void output_row(
+	const struct output_style *style, const Rcptd__V1__Result *a, const struct output_kept *kept, struct buf *out)
 {
 	struct row r = { .out = out, .json = style->format == OUTPUT_JSONL };
-	if (style->format == OUTPUT_TABLE) {
-		table_row(style, a, out);
+	switch (style->format) {
+	case OUTPUT_TABLE: table_row(style, a, out); return;
+	case OUTPUT_JSONL:
+		buf_putc(out, '{');
+		columns(&r, a);
+		buf_puts(out, "}\n");
+		return;
+	case OUTPUT_CSV:
+		if (kept)
+			buf_append(out, kept->under, kept->under_len);
+		columns(&r, a);
+		if (kept)
+			buf_append(out, kept->beyond, kept->beyond_len);
+		buf_putc(out, '\n');
 		return;
 	}
-	if (r.json)
-		buf_putc(out, '{');
-	columns(&r, a);
-	buf_puts(out, r.json ? "}\n" : "\n");
 }

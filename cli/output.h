@@ -19,8 +19,20 @@ struct output_style {
 
 /* "table", "csv" or "jsonl"; false if it is none. */
 bool output_format_named(const char *name, enum output_format *);
-void output_header(const struct output_style *, struct buf *);
-void output_row(const struct output_style *, const Rcptd__V1__Result *, struct buf *);
+/* The columns of the input that a CSV keeps: `under` its heading, each cell with a comma behind it, and `beyond` it,
+ * each with a comma in front. */
+struct output_kept {
+	const uint8_t *under, *beyond;
+	size_t under_len, beyond_len;
+};
+/* csv: kept's `under` goes in front of ours, what is `beyond` behind, so that each column stays under its name. NULL:
+ * there are none. table and jsonl have nothing of it. */
+void output_row(const struct output_style *, const Rcptd__V1__Result *, const struct output_kept *, struct buf *);
+/* csv: the input's names are as they were (`kept`, each with a comma behind it; "" for none); those of ours that one
+ * of them has too, by taken(), get OUTPUT_PREFIX in front, as often as it takes. */
+void output_header(const struct output_style *, const char *kept, bool (*taken)(const void *ctx, const char *name),
+	const void *ctx, struct buf *);
+#define OUTPUT_PREFIX "rcptd_"
 
 /* Words without their prefix: DELIVERABLE, MAILBOX_UNKNOWN, rcpt, yes. NULL for none and for what we do not know. */
 const char *output_verdict(Rcptd__V1__Verdict);

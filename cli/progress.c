@@ -28,13 +28,17 @@ void progress_number(struct buf *out, uint64_t n)
 	}
 }
 
-static void rate(struct buf *out, uint64_t rows, int64_t ms)
+void progress_rate(struct buf *out, double per_second)
 {
-	double per_second = ms > 0 ? (double)rows * 1000.0 / (double)ms : 0;
-	if (per_second >= 10)
-		progress_number(out, (uint64_t)per_second);
+	if (per_second >= 9.95)
+		progress_number(out, per_second < 1e15 ? (uint64_t)(per_second + 0.5) : UINT64_C(1000000000000000));
 	else
 		buf_printf(out, "%.1f", per_second);
+}
+
+static void rate(struct buf *out, double per_second)
+{
+	progress_rate(out, per_second);
 	buf_puts(out, "/s");
 }
 
@@ -79,7 +83,7 @@ void tally_summary(const struct tally *t, int64_t now_ms, bool colour, struct bu
 	buf_printf(out, " address%s in ", t->rows == 1 ? "" : "es");
 	elapsed(out, ms);
 	buf_puts(out, " (");
-	rate(out, t->rows, ms);
+	rate(out, ms > 0 ? (double)t->rows * 1000.0 / (double)ms : 0);
 	buf_puts(out, ")");
 	if (t->from_cache) {
 		buf_puts(out, ", ");
@@ -97,22 +101,72 @@ void tally_summary(const struct tally *t, int64_t now_ms, bool colour, struct bu
 	}
 }
 
+/* ---- how fast ---- */
+
+void pace_note(struct pace *p, int64_t now_ms, uint64_t rows)
+{
+	if (p->count && now_ms - p->step[p->last].at_ms < PACE_STEP_MS)
+		return;
+	p->last = p->count ? (p->last + 1) % PACE_STEPS : 0;
+	p->step[p->last] = (struct pace_step){ now_ms, rows };
+	p->count += p->count < PACE_STEPS;
+}
+
+double pace_rate(const struct pace *p, int64_t now_ms, uint64_t rows)
+{
+	/* The oldest within PACE_MS. */
+	for (unsigned age = p->count; age-- > 0;) {
+		const struct pace_step *s = &p->step[(p->last + PACE_STEPS - age) % PACE_STEPS];
+		int64_t ms = now_ms - s->at_ms;
+		if (ms <= PACE_MS && ms >= PACE_STEP_MS)
+			return (double)(rows - s->rows) * 1000.0 / (double)ms;
+	}
+	return -1;
+}
+
 /* ---- the line ---- */
 
-void tally_line(
-	const struct tally *t, int64_t now_ms, uint64_t total, bool exact, bool colour, uint32_t width, struct buf *out)
+static void time_left(struct buf *out, double s)
+{
+	if (s < 60)
+		buf_printf(out, "%d s", (int)s + 1);
+	else if (s < 3600)
+		buf_printf(out, "%d min", (int)(s / 60) + 1);
+	else if (s < 48 * 3600)
+		buf_printf(out, "%d h %02d min", (int)(s / 3600), (int)(s / 60) % 60);
+	else if (s < 9999 * 86400.0)
+		buf_printf(out, "%d days", (int)(s / 86400) + 1);
+	else
+		buf_puts(out, "years");
+	buf_puts(out, " left");
+}
+
+static void how_far(const struct progress *p, struct buf *out)
+{
+	uint64_t rows = p->tally->rows;
+	progress_number(out, rows);
+	if (p->total) {
+		buf_puts(out, p->exact ? " of " : " of about ");
+		progress_number(out, p->total);
+		buf_printf(out, " (%u %%)", (unsigned)(100.0 * (double)rows / (double)p->total));
+	}
+	if (p->rate < 0)
+		return;
+	buf_puts(out, ", ");
+	rate(out, p->rate);
+	if (p->total > rows && p->rate > 0) {
+		buf_puts(out, p->exact ? ", " : ", about ");
+		time_left(out, (double)(p->total - rows) / p->rate);
+	}
+}
+
+void progress_line(const struct progress *p, struct buf *out)
 {
 	static const char *const SHORT[] = { "?", "deliverable", "undeliverable", "risky", "unknown" };
+	const struct tally *t = p->tally;
 	struct buf plain = BUF_INIT(1024);
-	progress_number(&plain, t->rows);
-	if (total) {
-		buf_puts(&plain, exact ? " of " : " of about ");
-		progress_number(&plain, total);
-		buf_printf(&plain, " (%u %%)", (unsigned)(100.0 * (double)t->rows / (double)total));
-	}
-	buf_puts(&plain, ", ");
-	rate(&plain, t->rows, now_ms - t->started_ms);
-	uint32_t used = text_terminal(out, plain.data, plain.len, width);
+	how_far(p, &plain);
+	uint32_t used = text_terminal(out, plain.data, plain.len, p->width);
 	for (unsigned v = 0; v < sizeof SHORT / sizeof SHORT[0]; v++) {
 		if (!t->verdicts[v])
 			continue;
@@ -120,13 +174,13 @@ void tally_line(
 		buf_puts(&plain, "  ");
 		progress_number(&plain, t->verdicts[v]);
 		buf_printf(&plain, " %s", SHORT[v]);
-		if (used + plain.len > width)
+		if (used + plain.len > p->width)
 			break;
 		used += (uint32_t)plain.len;
-		if (colour)
+		if (p->colour)
 			buf_puts(out, output_verdict_colour((Rcptd__V1__Verdict)v));
 		buf_append(out, plain.data, plain.len);
-		if (colour)
+		if (p->colour)
 			buf_puts(out, COLOUR_END);
 	}
 	buf_free(&plain);
@@ -138,6 +192,14 @@ uint32_t progress_width(int fd)
 	if (!isatty(fd))
 		return 0;
 	return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
+}
+
+uint32_t progress_height(int fd)
+{
+	struct winsize size;
+	if (!isatty(fd))
+		return 0;
+	return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_row ? size.ws_row : 24;
 }
 
 bool progress_colour(int fd)

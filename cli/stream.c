@@ -14,7 +14,10 @@
 #define BATCH 250u
 #define CREDITS 4u
 #define TICK_MS 200
-#define ROW_MAX (64u * 1024u)	/* bytes of one formatted row */
+#define HELD_MAX (256u * 1024u * 1024u)		    /* bytes of rows that wait for an answer or for those before them */
+#define ROW_MAX (64u * 1024u)			    /* bytes of one formatted row, what is kept of the input apart */
+#define RECORD_MAX (INPUT_RECORD_MAX + 64u * 1024u) /* and cells that are missing */
+#define KEPT_NAMES_MAX (8u * 1024u * 1024u)
 #define FLUSH_AT (256u * 1024u) /* bytes of rows that became due at once */
 #define ARENA_SIZE (512u * 1024u)
 
@@ -33,8 +36,11 @@ struct stream {
 	struct buf cells;  /* addresses of the batch that is being made */
 	struct buf packed; /* a batch that waits to be sent; empty: none */
 	struct buf row;	   /* scratch */
+	struct buf record; /* what is kept of a row: how many bytes are under the heading, these, those beyond */
+	struct buf beyond; /* scratch */
+	struct pace pace;
 	enum ending ending;
-	bool input_ended, half_closed, line_shown;
+	bool header_out, input_ended, half_closed, line_shown;
 	enum exit_code code;
 };
 
@@ -50,12 +56,19 @@ static void hide_line(struct stream *s)
 static void show_line(struct stream *s)
 {
 	struct buf line = BUF_INIT(4096);
-	const struct tally *t = s->tally;
-	uint64_t asked = order_rows(s->order);
-	uint64_t total = s->input_ended ? asked : input_rows_estimate(s->options->input, asked);
+	uint64_t asked = order_rows(s->order), rows = s->tally->rows;
 	uint32_t width = progress_width(STDERR_FILENO);
-	tally_line(t, clock_mono_ms(), total, s->input_ended, progress_colour(STDERR_FILENO), width ? width - 1 : 79,
-		&line);
+	int64_t now = clock_mono_ms();
+	pace_note(&s->pace, now, rows);
+	struct progress p = {
+		.tally = s->tally,
+		.total = s->input_ended ? asked : input_rows_estimate(s->options->input, asked),
+		.exact = s->input_ended,
+		.rate = pace_rate(&s->pace, now, rows),
+		.colour = progress_colour(STDERR_FILENO),
+		.width = width ? width - 1 : 79,
+	};
+	progress_line(&p, &line);
 	hide_line(s);
 	fputs(buf_str(&line), stderr);
 	s->line_shown = true;
@@ -90,6 +103,26 @@ static bool flush(struct stream *s)
 	return false;
 }
 
+/* The row as it comes out, in s->row. */
+static void format(struct stream *s, const Rcptd__V1__Result *result)
+{
+	struct output_kept kept;
+	uint32_t under;
+	size_t len;
+	const uint8_t *record = order_record(s->order, result->id, &len);
+	buf_reset(&s->row);
+	if (len < sizeof under) {
+		output_row(&s->options->style, result, NULL, &s->row);
+		return;
+	}
+	memcpy(&under, record, sizeof under);
+	kept.under = record + sizeof under;
+	kept.under_len = under;
+	kept.beyond = kept.under + under;
+	kept.beyond_len = len - sizeof under - under;
+	output_row(&s->options->style, result, &kept, &s->row);
+}
+
 /* False: the run is over. */
 static bool take_result(struct stream *s, const Rcptd__V1__Result *result)
 {
@@ -98,8 +131,7 @@ static bool take_result(struct stream *s, const Rcptd__V1__Result *result)
 		end_early(s, ANSWERS_BROKEN);
 		return false;
 	}
-	buf_reset(&s->row);
-	output_row(&s->options->style, result, &s->row);
+	format(s, result);
 	if (s->row.err || order_answer(s->order, result->id, s->row.data, s->row.len, out) != ERR_OK) {
 		out->err = out->err ? out->err : ERR_NOMEM;
 		return flush(s); /* which fails */
@@ -121,6 +153,42 @@ static void put_out_what_is_held(struct stream *s)
 
 /* ---- rows in ---- */
 
+static bool has_column(const void *input, const char *name)
+{
+	return input_has_column(input, name);
+}
+
+/* Not before the input's own heading was read. */
+static void put_out_header(struct stream *s)
+{
+	struct input *in = s->options->input;
+	struct buf kept = BUF_INIT(KEPT_NAMES_MAX);
+	input_heading(in, &kept);
+	output_header(&s->options->style, buf_str(&kept), has_column, in, &s->options->sink->buf);
+	if (kept.err)
+		s->options->sink->buf.err = kept.err;
+	buf_free(&kept);
+	s->header_out = true;
+}
+
+/* What is kept of the row that was just read goes to where its answer will find it. */
+static err_t ask(struct stream *s, uint64_t *row)
+{
+	uint32_t under = 0;
+	buf_reset(&s->record);
+	buf_reset(&s->beyond);
+	buf_append(&s->record, &under, sizeof under);
+	input_record(s->options->input, &s->record, &s->beyond);
+	buf_append(&s->record, s->beyond.data, s->beyond.len);
+	if (s->record.err || s->beyond.err)
+		return ERR_NOMEM;
+	if (s->record.len == sizeof under)
+		return order_asked(s->order, NULL, row);
+	under = (uint32_t)(s->record.len - sizeof under - s->beyond.len);
+	memcpy(s->record.data, &under, sizeof under);
+	return order_asked(s->order, &s->record, row);
+}
+
 /* Takes rows until the batch or the window is full or none is there for now. Returns how many. */
 static size_t gather(struct stream *s, Rcptd__V1__Item *items)
 {
@@ -135,12 +203,17 @@ static size_t gather(struct stream *s, Rcptd__V1__Item *items)
 		if (step == INPUT_FAILED)
 			s->ending = INPUT_BROKEN;
 		s->input_ended = step == INPUT_END || step == INPUT_FAILED;
+		if (!s->header_out && step != INPUT_WAIT && step != INPUT_FAILED)
+			put_out_header(s);
 		if (step != INPUT_ROW)
 			break;
+		rcptd__v1__item__init(&items[count]);
+		if (ask(s, &items[count].id) != ERR_OK) {
+			s->cells.err = ERR_NOMEM;
+			break;
+		}
 		starts[count] = s->cells.len;
 		buf_append(&s->cells, address, len);
-		rcptd__v1__item__init(&items[count]);
-		items[count].id = order_asked(s->order);
 		items[count].address.len = len;
 		count++;
 	}
@@ -156,7 +229,7 @@ static void make_batch(struct stream *s)
 	Rcptd__V1__VerifyStreamRequest batch = RCPTD__V1__VERIFY_STREAM_REQUEST__INIT;
 	Google__Protobuf__Duration max_age = GOOGLE__PROTOBUF__DURATION__INIT;
 	batch.n_items = gather(s, items);
-	if (batch.n_items == 0)
+	if (batch.n_items == 0 && !s->cells.err)
 		return;
 	for (size_t i = 0; i < batch.n_items; i++)
 		pointers[i] = &items[i];
@@ -287,7 +360,7 @@ static err_t start(struct stream *s)
 	static const struct rpc_request_handler HANDLER = { on_message, on_writable, on_done };
 	struct loop *loop = s->connection->loop;
 	int fd = input_fd(s->options->input);
-	s->order = order_new(s->options->window);
+	s->order = order_new(s->options->window, HELD_MAX);
 	if (!s->order || !arena_init(&s->arena, ARENA_SIZE))
 		return ERR_NOMEM;
 	if (fd >= 0 && watch_open(loop, fd, on_input, s, &s->input_watch) != ERR_OK)
@@ -303,7 +376,8 @@ static err_t start(struct stream *s)
 	s->connection->on_interrupt = on_interrupt;
 	s->connection->interrupt_ctx = s;
 	rpc_request_want(s->request, CREDITS);
-	output_header(&s->options->style, &s->options->sink->buf);
+	if (s->options->style.format == OUTPUT_TABLE)
+		put_out_header(s);
 	pump(s);
 	return ERR_OK;
 }
@@ -316,9 +390,12 @@ enum exit_code stream_run(struct connection *c, const struct stream_options *opt
 		.tally = tally,
 		.cells = BUF_INIT(BATCH * INPUT_ADDRESS_MAX),
 		.packed = BUF_INIT(RPC_MESSAGE_MAX),
-		.row = BUF_INIT(ROW_MAX),
+		.row = BUF_INIT(ROW_MAX + RECORD_MAX),
+		.record = BUF_INIT(RECORD_MAX),
+		.beyond = BUF_INIT(RECORD_MAX),
 	};
 	tally->started_ms = clock_mono_ms();
+	pace_note(&s.pace, tally->started_ms, 0);
 	err_t err = start(&s);
 	if (err) {
 		complain("the call could not be made: %s", err_text(err));
@@ -337,5 +414,7 @@ enum exit_code stream_run(struct connection *c, const struct stream_options *opt
 	buf_free(&s.cells);
 	buf_free(&s.packed);
 	buf_free(&s.row);
+	buf_free(&s.record);
+	buf_free(&s.beyond);
 	return s.code;
 }

@@ -109,6 +109,28 @@ void text_csv(struct buf *out, const void *bytes, size_t n)
 		buf_putc(out, '"');
 }
 
+void text_csv_kept(struct buf *out, const void *bytes, size_t n)
+{
+	const uint8_t *s = bytes, *stop = s + n;
+	bool quote = n && (s[0] == ' ' || s[0] == '\t' || s[n - 1] == ' ' || s[n - 1] == '\t');
+	for (size_t i = 0; i < n && !quote; i++)
+		quote = s[i] == ',' || s[i] == '"' || s[i] == ';' || s[i] == '\t' || s[i] == '\n' || s[i] == '\r';
+	if (!quote) {
+		buf_append(out, s, n);
+		return;
+	}
+	buf_putc(out, '"');
+	while (s < stop) {
+		const uint8_t *mark = memchr(s, '"', (size_t)(stop - s));
+		const uint8_t *end = mark ? mark + 1 : stop;
+		buf_append(out, s, (size_t)(end - s));
+		if (mark)
+			buf_putc(out, '"');
+		s = end;
+	}
+	buf_putc(out, '"');
+}
+
 /* How a character is shown, and how wide that is. */
 static size_t shown(ucs4_t c, const uint8_t *s, size_t len, char out[16], uint32_t *width)
 {

@@ -11,6 +11,8 @@
 void text_json(struct buf *, const void *bytes, size_t n);
 /* A CSV cell, quoted where it must be; controls, line ends among them, become U+FFFD. */
 void text_csv(struct buf *, const void *bytes, size_t n);
+/* A CSV cell that comes out as it came in, byte for byte, quoted where it must be. */
+void text_csv_kept(struct buf *, const void *bytes, size_t n);
 /* At most `columns` wide on a terminal, cut with an ellipsis; what a terminal could act on is written as \x1B or
  * \u202E. Returns the columns used. */
 uint32_t text_terminal(struct buf *, const void *bytes, size_t n, uint32_t columns);

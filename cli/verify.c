@@ -15,45 +15,57 @@
 #define WIDE 100u /* columns; on a terminal with fewer the addresses of a file get less room */
 #define NARROW_ADDRESS 26u
 
-static const char HELP[] = "Usage: rcptctl verify [OPTION]... ADDRESS...\n"
-			   "       rcptctl verify [OPTION]... --file FILE\n"
-			   "\n"
-			   "Ask whether addresses would accept mail. No message is ever sent.\n"
-			   "\n"
-			   "  -f, --file FILE         read addresses from FILE, '-' is standard input: a CSV with\n"
-			   "                          a header (comma, semicolon or tab), or one address a line\n"
-			   "      --column NAME       column of the CSV with the addresses (default: the one\n"
-			   "                          named email, e-mail, mail or address, or the only one)\n"
-			   "  -o, --output FILE       write rows to FILE instead of standard output\n"
-			   "      --format FORMAT     table, csv or jsonl (default: table)\n"
-			   "      --max-age DURATION  accept what is remembered only if it is at most so old:\n"
-			   "                          30s, 5m, 12h, 7d; 0 asks anew (default: any age)\n"
-			   "      --window ROWS       rows that may be under way at once (default: 100000)\n"
-			   "  -q, --quiet             no progress and no summary\n"
-			   "      --server HOST:PORT  where rcptd listens, or unix:/PATH\n"
-			   "                          (default: 127.0.0.1:50051)\n"
-			   "  -h, --help              this text\n"
-			   "\n"
-			   "Rows come out in the order they went in, as soon as all before them are answered. One\n"
-			   "slow mail server therefore holds the output up, but not the asking, until the window\n"
-			   "is full. A window of 100000 rows takes about 50 MB when that happens.\n"
-			   "\n"
-			   "A jsonl row has these keys, null where there is no value; csv has the same columns:\n"
-			   "  address, verdict, reason, domain, operator, catch_all (yes, no, unknown), role,\n"
-			   "  disposable, free, suggestion, phase, code, enhanced, text, rule, mail_host, mail_ip,\n"
-			   "  source, from_cache, age_s, retry_after_s, attempts\n"
-			   "In csv a reply text that a spreadsheet would take for a formula begins with a '.\n"
-			   "\n"
-			   "Progress (on a terminal) and a summary go to standard error. NO_COLOR is honoured.\n"
-			   "\n"
-			   "Exit status: 0 every row has its verdict, whichever; 1 output could not be written or\n"
-			   "the server gave an error; 2 usage or bad input; 3 server not reached, or it went away;\n"
-			   "130 interrupted (rows answered by then are written).\n"
-			   "\n"
-			   "Examples:\n"
-			   "  rcptctl verify ann@example.org\n"
-			   "  rcptctl verify --file contacts.csv --column email --format csv -o verdicts.csv\n"
-			   "  cut -f2 people.tsv | rcptctl verify --file - --format jsonl | jq .reason\n";
+static const char HELP[] =
+	"Usage: rcptctl verify [OPTION]... ADDRESS...\n"
+	"       rcptctl verify [OPTION]... --file FILE\n"
+	"\n"
+	"Ask whether addresses would accept mail. No message is ever sent.\n"
+	"\n"
+	"  -f, --file FILE         read addresses from FILE, '-' is standard input: a CSV with\n"
+	"                          a header (comma, semicolon or tab), or one address a line\n"
+	"      --column NAME       column of the CSV with the addresses (default: the one\n"
+	"                          named email, e-mail, mail or address, or the only one)\n"
+	"  -o, --output FILE       write rows to FILE instead of standard output. It gets its name\n"
+	"                          at the end: what stood there stays until then, and for good if\n"
+	"                          no row was answered or the disk was full. (A run that is killed\n"
+	"                          leaves .FILE.XXXXXX beside it.)\n"
+	"      --format FORMAT     table, csv or jsonl (default: table)\n"
+	"      --max-age DURATION  accept what is remembered only if it is at most so old:\n"
+	"                          30s, 5m, 12h, 7d; 0 asks anew (default: any age)\n"
+	"      --window ROWS       rows that may be under way at once (default: 100000)\n"
+	"  -q, --quiet             no progress and no summary\n"
+	"      --server HOST:PORT  where rcptd listens, or unix:/PATH\n"
+	"                          (default: 127.0.0.1:50051)\n"
+	"  -h, --help              this text\n"
+	"\n"
+	"Rows come out in the order they went in, as soon as all before them are answered. One\n"
+	"slow mail server therefore holds the output up, but not the asking, until the window\n"
+	"is full. A window of 100000 rows takes about 50 MB when that happens; with what is kept of\n"
+	"a CSV it is full at 256 MB.\n"
+	"\n"
+	"A jsonl row has these keys, null where there is no value; csv has the same columns:\n"
+	"  address, verdict, reason, domain, operator, catch_all (yes, no, unknown), role,\n"
+	"  disposable, free, suggestion, phase, code, enhanced, text, rule, mail_host, mail_ip,\n"
+	"  source, from_cache, age_s, retry_after_s, attempts\n"
+	"In csv a reply text that a spreadsheet would take for a formula begins with a '.\n"
+	"\n"
+	"From a CSV to csv every column of the input is kept, in front of these, with its name and\n"
+	"its bytes (blanks around a cell without quotes are dropped). If the input has a column of\n"
+	"one of these names already, whatever the case, ours is called rcptd_NAME: rcptd_address.\n"
+	"Short rows are filled up with empty cells; cells beyond the heading come after our columns.\n"
+	"The output has commas, LF line ends and no byte order mark, whatever the input had.\n"
+	"\n"
+	"Progress (on a terminal: rows, rate of the last 10 seconds, time left) and a summary go to\n"
+	"standard error. NO_COLOR is honoured.\n"
+	"\n"
+	"Exit status: 0 every row has its verdict, whichever; 1 output could not be written or\n"
+	"the server gave an error; 2 usage or bad input; 3 server not reached, or it went away;\n"
+	"130 interrupted (rows answered by then are written, and a FILE of them gets its name).\n"
+	"\n"
+	"Examples:\n"
+	"  rcptctl verify ann@example.org\n"
+	"  rcptctl verify --file contacts.csv --column email --format csv -o verdicts.csv\n"
+	"  cut -f2 people.tsv | rcptctl verify --file - --format jsonl | jq .reason\n";
 
 enum { OPTION_COLUMN = OPTION_OWN, OPTION_MAX_AGE, OPTION_WINDOW };
 static const struct option OPTIONS[] = {
@@ -143,16 +155,13 @@ static bool open_input(struct verify *v)
 
 static bool open_output(struct verify *v)
 {
-	if (!sink_open(&v->sink, v->output)) {
-		complain("%s: %s", v->output, strerror(errno));
-		return false;
-	}
 	v->stream.sink = &v->sink;
-	if (!v->output || !input_is_file(v->stream.input, v->sink.fd))
+	if (v->output && input_is_file(v->stream.input, v->output))
+		complain("%s: is the input; give the output another name", v->output);
+	else if (!sink_open(&v->sink, v->output))
+		complain("%s: %s", v->output, strerror(errno));
+	else
 		return true;
-	complain("%s: is the input, and would be overwritten while it is read", v->output);
-	v->sink.truncate = false;
-	sink_close(&v->sink);
 	return false;
 }
 
@@ -181,7 +190,7 @@ static void summarise(const struct verify *v, const struct tally *t, enum exit_c
 	if (v->quiet || t->rows == 0 || (t->rows == 1 && code == EXIT_DONE))
 		return;
 	struct buf text = BUF_INIT(64 * 1024);
-	if (code == EXIT_INTERRUPTED)
+	if (code == EXIT_INTERRUPTED && !v->output)
 		buf_puts(&text, "Interrupted. ");
 	tally_summary(t, clock_mono_ms(), progress_colour(STDERR_FILENO), &text);
 	bool below_rows = !v->output && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
@@ -189,10 +198,31 @@ static void summarise(const struct verify *v, const struct tally *t, enum exit_c
 	buf_free(&text);
 }
 
-static enum exit_code close_output(struct verify *v, enum exit_code code)
+/* A file that is not what was asked for says how much of it it is. */
+static void tell_part(const struct verify *v, const struct tally *t)
 {
-	if (sink_close(&v->sink))
+	struct buf text = BUF_INIT(16 * 1024);
+	progress_number(&text, t->rows);
+	if (t->rows == 0)
+		complain("Interrupted. No row was answered; %s was not written", v->output);
+	else
+		complain("Interrupted. %s row%s answered by then %s in %s", buf_str(&text), t->rows == 1 ? "" : "s",
+			t->rows == 1 ? "is" : "are", v->output);
+	buf_free(&text);
+}
+
+static enum exit_code close_output(struct verify *v, const struct tally *t, enum exit_code code)
+{
+	/* Rows that were answered are worth having, however it ended; a full disk leaves what stood there. */
+	if (code != EXIT_DONE && t->rows == 0)
+		sink_drop(&v->sink);
+	else
+		(void)sink_keep(&v->sink);
+	if (!v->sink.error) {
+		if (code == EXIT_INTERRUPTED && v->output)
+			tell_part(v, t);
 		return code;
+	}
 	if (v->sink.error == EPIPE) /* whoever read it has seen enough */
 		v->quiet = true;
 	else
@@ -206,14 +236,16 @@ static enum exit_code verify(struct verify *v)
 	struct tally tally = { 0 };
 	if (!open_input(v) || !open_output(v))
 		return EXIT_USAGE;
+	if (v->stream.style.format == OUTPUT_CSV)
+		input_keep(v->stream.input);
 	lay_out(v);
 	v->stream.progress = !v->quiet && isatty(STDERR_FILENO);
 	if (!connect_open(&connection, v->server)) {
-		sink_close(&v->sink);
+		sink_drop(&v->sink);
 		return EXIT_USAGE;
 	}
 	enum exit_code code = stream_run(&connection, &v->stream, &tally);
-	code = close_output(v, code);
+	code = close_output(v, &tally, code);
 	summarise(v, &tally, code);
 	connect_close(&connection);
 	return code;

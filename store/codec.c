@@ -107,6 +107,14 @@ const ProtobufCMessage *verdict_encode(const struct verdict_fact *f, Rcptd__Stor
 	r->random_control = f->random_control;
 	r->postmaster_control = f->postmaster_control;
 	r->catch_all = f->catch_all;
+	const struct tls_info *tls = &f->tls;
+	r->tls_version = (char *)tls->version;
+	r->tls_cipher = (char *)tls->cipher;
+	r->tls_resumed = tls->resumed;
+	r->tls_certificate_sha256 = (char *)tls->certificate_sha256;
+	r->tls_certificate_subject =
+		(ProtobufCBinaryData){ strnlen(tls->certificate_subject, sizeof tls->certificate_subject - 1),
+			(uint8_t *)tls->certificate_subject };
 	return &r->base;
 }
 
@@ -124,6 +132,20 @@ static bool verdict_texts(const Rcptd__Store__V1__VerdictRecord *r, struct verdi
 	       codec_text(f->enhanced, sizeof f->enhanced, r->enhanced) && codec_text(f->rule, sizeof f->rule, r->rule);
 }
 
+static bool verdict_tls(const Rcptd__Store__V1__VerdictRecord *r, struct tls_info *tls)
+{
+	const ProtobufCBinaryData *subject = &r->tls_certificate_subject;
+	if (subject->len >= sizeof tls->certificate_subject)
+		return false;
+	if (subject->len)
+		memcpy(tls->certificate_subject, subject->data, subject->len);
+	tls->certificate_subject[subject->len] = 0;
+	tls->resumed = r->tls_resumed;
+	return codec_text(tls->version, sizeof tls->version, r->tls_version) &&
+	       codec_text(tls->cipher, sizeof tls->cipher, r->tls_cipher) &&
+	       codec_text(tls->certificate_sha256, sizeof tls->certificate_sha256, r->tls_certificate_sha256);
+}
+
 err_t verdict_decode(const MDB_val *value, void *out)
 {
 	struct verdict_fact *f = out;
@@ -131,8 +153,8 @@ err_t verdict_decode(const MDB_val *value, void *out)
 		rcptd__store__v1__verdict_record__unpack(NULL, value->mv_size, value->mv_data);
 	if (!r)
 		return ERR_CORRUPT;
-	bool ok = verdict_texts(r, f) && r->phase < PHASES && r->code <= 999 && r->random_control <= UINT8_MAX &&
-		  r->postmaster_control <= UINT8_MAX && r->catch_all <= CATCH_ALL_NO;
+	bool ok = verdict_texts(r, f) && verdict_tls(r, &f->tls) && r->phase < PHASES && r->code <= 999 &&
+		  r->random_control <= UINT8_MAX && r->postmaster_control <= UINT8_MAX && r->catch_all <= CATCH_ALL_NO;
 	f->reason = reason_named(r->reason);
 	f->phase = (enum phase)r->phase;
 	f->catch_all = (enum catch_all)r->catch_all;

@@ -7,6 +7,7 @@
  */
 #include "server/base/err.h"
 #include "server/dns/route.h"
+#include "server/net/tls_info.h"
 #include "server/verdict/verdict.h"
 #include "store/store.h"
 
@@ -36,6 +37,7 @@ struct verdict_fact {
 	uint32_t attempt, attempts;
 	char operator_name[128], mail_host[DOMAIN_SIZE], mail_ip[IP_TEXT_MAX], source_ip[IP_TEXT_MAX];
 	char enhanced[12], rule[64], text[513]; /* text: masked, UTF-8 */
+	struct tls_info tls;
 	int64_t learned_ms, expires_ms;
 };
 MUST_CHECK err_t store_verdict_get(

@@ -18,6 +18,7 @@ err_t api_new(struct engine *engine, struct api **out)
 		a->shard[i].api = a;
 		a->shard[i].index = i;
 		TAILQ_INIT(&a->shard[i].calls);
+		LIST_INIT(&a->shard[i].watches);
 		loops[i] = engine_loop(engine, i);
 	}
 	err_t err = health_new(loops, engine_shards(engine), &a->health);
@@ -45,16 +46,26 @@ void api_serve(struct api *a)
 	health_set(a->health, true);
 }
 
+/* Its method is there, so "no such method" would not be true. */
+static const struct rpc_handler *or_no_memory(const struct rpc_handler *h, struct rpc_call *call)
+{
+	if (!h)
+		rpc_call_finish(call, RPC_RESOURCE_EXHAUSTED, "out of memory for the call", NULL, 0);
+	return h;
+}
+
 const struct rpc_handler *api_open(void *ctx, const char *method, struct rpc_call *call, void **call_ctx)
 {
 	static const struct unary_method *const SERVICES[] = { DOMAIN_METHODS, EXEMPTION_METHODS, STATS_METHODS };
 	struct api *a = ctx;
 	if (strcmp(method, VERIFY_PATH) == 0 || strcmp(method, VERIFY_STREAM_PATH) == 0)
-		return verify_open(a, strcmp(method, VERIFY_STREAM_PATH) == 0, call, call_ctx);
+		return or_no_memory(verify_open(a, strcmp(method, VERIFY_STREAM_PATH) == 0, call, call_ctx), call);
+	if (strcmp(method, WATCH_STATS_PATH) == 0)
+		return or_no_memory(watch_stats_open(a, call, call_ctx), call);
 	for (size_t i = 0; i < sizeof SERVICES / sizeof *SERVICES; i++)
 		for (const struct unary_method *m = SERVICES[i]; m->path; m++)
 			if (strcmp(method, m->path) == 0)
-				return unary_open(a, m, call, call_ctx);
+				return or_no_memory(unary_open(a, m, call, call_ctx), call);
 	const struct rpc_handler *h = health_open(a->health, method, call, call_ctx);
 	return h ? h : reflection_open(a->reflection, method, call, call_ctx);
 }
@@ -63,6 +74,7 @@ static void drain_here(struct mail *m)
 {
 	struct api_shard *s = (struct api_shard *)m;
 	verify_drain(s->api, s->index);
+	watch_drain(s->api, s->index);
 }
 
 void api_drain(struct api *a)

@@ -87,6 +87,11 @@ static const struct symbol *put_symbol(struct walk *w)
 		return old;
 	}
 	HASH_ADD_KEYPTR(hh, w->d->symbols, s->name, len, s);
+	if (!s->hh.tbl) {
+		free(s);
+		fail(w, ERR_NOMEM);
+		return NULL;
+	}
 	return s;
 }
 

@@ -11,17 +11,21 @@
 
 struct verify_call;
 TAILQ_HEAD(verify_calls, verify_call);
+struct watch_call;
+LIST_HEAD(watch_calls, watch_call);
 
 struct api {
 	struct engine *engine;
 	struct health *health;
 	struct reflection *reflection;
 	atomic_bool draining;
+	atomic_uint held; /* items that all calls have taken in and not sent back */
 	struct api_shard {
 		struct mail drain; /* first: the mail is its shard */
 		struct api *api;
 		unsigned index;
-		struct verify_calls calls; /* of that shard's loop */
+		struct verify_calls calls;  /* of that shard's loop */
+		struct watch_calls watches; /* of that shard's loop */
 	} shard[CONFIG_SHARDS];
 };
 
@@ -54,6 +58,12 @@ const struct rpc_handler *unary_open(struct api *, const struct unary_method *, 
 #define VERIFY_STREAM_PATH "/rcptd.v1.VerificationService/VerifyStream"
 const struct rpc_handler *verify_open(struct api *, bool stream, struct rpc_call *, void **call_ctx);
 void verify_drain(struct api *, unsigned shard); /* on that shard's loop */
+
+/* ---- watching the counters ---- */
+
+#define WATCH_STATS_PATH "/rcptd.v1.StatsService/WatchStats"
+const struct rpc_handler *watch_stats_open(struct api *, struct rpc_call *, void **call_ctx);
+void watch_drain(struct api *, unsigned shard); /* on that shard's loop */
 
 /* ---- checks of requests ---- */
 

@@ -14,6 +14,8 @@
 #define BATCH_IN_MAX 1000u
 #define BATCH_OUT_MAX 128u
 #define WINDOW 8192u	      /* items of a call taken in and not sent back; then its reading waits */
+#define HELD_MAX 65536u	      /* of all calls; the more of it is used, the smaller each call's window */
+#define ROOM_SHARE 4u	      /* a call may hold that part of what is left */
 #define FLUSH_MS 3	      /* a result waits that long for company */
 #define DEADLINE_EARLY_MS 500 /* so that the answer arrives */
 
@@ -55,6 +57,23 @@ struct verify_call {
 
 static void progress(struct verify_call *);
 
+/* ---- how much is held ---- */
+
+static void let_go(struct verify_call *c, unsigned n)
+{
+	c->held -= n;
+	atomic_fetch_sub(&c->api->held, n);
+}
+
+/* May it take in one more batch? Since a call gets a part of what is left, there is always some left for the next one.
+ * One that holds nothing always may: nothing else would ever make it look again. */
+static bool has_room(const struct verify_call *c)
+{
+	unsigned all = atomic_load(&c->api->held);
+	unsigned share = all < HELD_MAX ? (HELD_MAX - all) / ROOM_SHARE : 0;
+	return !c->held || c->held < (share < WINDOW ? share : WINDOW);
+}
+
 /* ---- the end ---- */
 
 static void free_items(struct items *items)
@@ -76,6 +95,7 @@ static void free_if_over(struct verify_call *c)
 	deadline_disarm(c->loop, &c->due);
 	free_items(&c->out);
 	free_items(&c->ready);
+	let_go(c, c->held);
 	caller_unref(c->caller);
 	free(c->slot);
 	free(c->free_slot);
@@ -192,11 +212,11 @@ static void flush(struct verify_call *c)
 		}
 		if (err)
 			return;
+		let_go(c, n);
 		for (; n; n--) {
 			struct item *i = TAILQ_FIRST(&c->ready);
 			TAILQ_REMOVE(&c->ready, i, link);
 			c->ready_count--;
-			c->held--;
 			free(i->answer);
 			free(i);
 		}
@@ -227,7 +247,7 @@ static void progress(struct verify_call *c)
 		finish(c);
 		return;
 	}
-	if (c->stream && !c->reading && !c->no_more && !c->half_closed && c->held < WINDOW) {
+	if (c->stream && !c->reading && !c->no_more && !c->half_closed && has_room(c)) {
 		c->reading = true;
 		rpc_call_want(c->call, 1);
 	}
@@ -274,7 +294,7 @@ static void on_answered(struct target *t)
 		t->answer->reason == REASON_CANCELLED) { /* the daemon ends: no result is better than that */
 		c->dropped = true;
 		TAILQ_REMOVE(&c->out, i, link);
-		c->held--;
+		let_go(c, 1);
 		free(i);
 	} else if (i) {
 		answer(c, i, t->answer);
@@ -337,6 +357,7 @@ static void take(struct verify_call *c, uint64_t id, const ProtobufCBinaryData *
 		memcpy(i->bytes, given->data, len);
 	TAILQ_INSERT_TAIL(&c->out, i, link);
 	c->held++;
+	atomic_fetch_add(&c->api->held, 1);
 	struct address address;
 	const char *why;
 	if (i->cut || address_parse(i->bytes, i->len, &address, &why))

@@ -331,6 +331,8 @@ static enum answer_kind judge(
 		return ANSWER_CNAME;
 	if (code == NOERROR && has_ns && !has_soa && !(flags & AUTHORITATIVE))
 		return ANSWER_FAILURE; /* a referral: whether there is such a record is not known */
+	if (code == NOERROR && m->answers && !out->cname_count && !has_soa)
+		return ANSWER_FAILURE; /* records that nobody asked for do not say that there is none of this name */
 	note_ttl(out, negative_ttl);
 	return code == NXDOMAIN ? ANSWER_NXDOMAIN : ANSWER_NODATA;
 }

@@ -35,7 +35,7 @@ enum query_state {
 struct exchange {
 	struct queries *all;
 	struct query *query; /* NULL: given up */
-	bool tcp;
+	bool tcp, again;     /* asked by TCP; asked anew after FORMERR */
 };
 
 struct query {
@@ -183,6 +183,12 @@ static bool truncated(const unsigned char *msg, int len)
 	return msg && len > 2 && (msg[2] & 0x02);
 }
 
+static bool not_understood(const unsigned char *msg, int len)
+{
+	enum { FORMERR = 1 };
+	return msg && len > 3 && (msg[3] & 0x0f) == FORMERR;
+}
+
 static void on_answer(void *arg, int status, int timeouts, unsigned char *msg, int len)
 {
 	struct exchange *x = arg;
@@ -191,6 +197,13 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *msg, i
 	(void)timeouts;
 	if (!all->freed && q && !x->tcp && truncated(msg, len)) {
 		x->tcp = true;
+		exchange_start(x);
+		return;
+	}
+	/* The first FORMERR ends EDNS for the channel, and c-ares asks that query anew. Others that were under way with
+	 * EDNS get theirs when it is off already, and c-ares would leave it at that. */
+	if (!all->freed && q && !x->again && not_understood(msg, len)) {
+		x->again = true;
 		exchange_start(x);
 		return;
 	}

@@ -59,6 +59,10 @@ err_t guard_exempt(struct guard *g, const char *domain)
 			return ERR_NOMEM;
 		memcpy(e->domain, domain, n);
 		HASH_ADD_STR(g->exempt, domain, e);
+		if (!e->hh.tbl) {
+			free(e);
+			return ERR_NOMEM;
+		}
 	}
 	e->count++;
 	return ERR_OK;

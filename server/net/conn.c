@@ -210,7 +210,9 @@ static err_t begin(struct conn *c, const struct ip *source, const struct ip *to,
 	struct sockaddr_storage sa;
 	c->fd = socket(to->v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
-		return errno == EMFILE || errno == ENFILE ? ERR_LIMIT : ERR_UNREACHABLE;
+		return errno == EMFILE || errno == ENFILE    ? ERR_LIMIT
+		       : errno == ENOBUFS || errno == ENOMEM ? ERR_NOMEM
+							     : ERR_UNREACHABLE;
 	int on = 1;
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	if (source) {
@@ -222,7 +224,7 @@ static err_t begin(struct conn *c, const struct ip *source, const struct ip *to,
 	}
 	socklen_t n = ip_sockaddr(to, port, &sa);
 	if (connect(c->fd, (struct sockaddr *)&sa, n) && errno != EINPROGRESS)
-		return ERR_UNREACHABLE;
+		return errno == EADDRNOTAVAIL ? ERR_LIMIT : ERR_UNREACHABLE; /* bound as it is: no port is left */
 	err_t err = watch_open(c->loop, c->fd, on_ready, c, &c->watch);
 	if (!err)
 		want(c);

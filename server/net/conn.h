@@ -22,8 +22,8 @@ struct conn_events {
 	void (*on_closed)(void *ctx, int errnum);
 };
 
-/* source: our address, NULL for the system's choice. ERR_LIMIT: no descriptors left; ERR_UNREACHABLE: it could not even
- * be begun (errno tells); ERR_NOMEM. */
+/* source: our address, NULL for the system's choice. ERR_LIMIT: no descriptors or ports left; ERR_UNREACHABLE: it could
+ * not even be begun (errno tells; EADDRNOTAVAIL: the source is not on this machine); ERR_NOMEM. */
 MUST_CHECK err_t conn_open(struct loop *, const struct ip *source, const struct ip *to, uint16_t port,
 	const struct conn_events *, void *ctx, struct conn **);
 /* Moves the lines out of `commands` and sends what the kernel takes now; the rest follows. ERR_NOMEM, ERR_LIMIT: the

@@ -64,6 +64,10 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 	text_copy(r->host, sizeof r->host, p->host);
 	r->session = session;
 	HASH_ADD_STR(p->tls->by_host, host, r);
+	if (!r->hh.tbl) {
+		free(r);
+		return 0;
+	}
 	TAILQ_INSERT_TAIL(&p->tls->by_age, r, link);
 	if (++p->tls->count > SESSIONS_MAX)
 		drop(p->tls, TAILQ_FIRST(&p->tls->by_age));

@@ -9,6 +9,7 @@
 #include "server/probe/outcome.h"
 #include "server/stats/stats.h"
 
+#define CROWDED_MAX 2		    /* sessions in a row that took nobody */
 #define SOFT_SHARE(ms) ((ms)*4 / 5) /* of a session's time; then no new visit is begun */
 
 static void go_on(struct mail *);
@@ -28,10 +29,11 @@ static enum phase phase_of(enum dlg_state state)
 	}
 }
 
-/* Could TLS be had here, and is it not in use? */
+/* Could TLS be had here, and is it not in use? Not where STARTTLS was offered, said and refused: a server that then
+ * demands it would have us come again for ever. */
 static bool may_secure(const struct session *s)
 {
-	return s->shard->tls && s->offered.starttls && !*s->tls.version && !host_is_clear(s->shard, s->hop.host);
+	return s->shard->tls && s->offered.starttls && !s->asked_tls && !host_is_clear(s->shard, s->hop.host);
 }
 
 static bool wants_tls(const struct session *s)
@@ -77,7 +79,7 @@ static void recipient_of(const struct session *s, int tag, struct buf *out)
 	if (a) {
 		address_text(&a->address, out);
 	} else {
-		buf_puts(out, s->visit.work->control);
+		buf_puts(out, tag == VISIT_TAG_POSTMASTER ? POSTMASTER : s->visit.work->control);
 		buf_putc(out, '@');
 		buf_puts(out, s->visit.work->domain);
 	}
@@ -96,17 +98,28 @@ static struct answer *evidence_of(const struct session *s, const struct heard *h
 	return evidence_new(s, h->phase, &h->context, h->reply, &h->reading);
 }
 
+/* One session after the other took nobody: the next would fare no better. */
+static bool is_crowded_out(const struct session *s)
+{
+	return s->visit.work->crowded >= CROWDED_MAX;
+}
+
 static void recipient_answered(struct session *s, int tag, const struct heard *h)
 {
 	struct visit *v = &s->visit;
 	struct ask *a = visit_ask(v, tag);
+	if (h->reading.kind != MEANS_TOO_MANY_RECIPIENTS || s->heard)
+		v->work->crowded = 0;
 	if (h->reading.kind == MEANS_TOO_MANY_RECIPIENTS) {
 		s->full = true;
-		if (!s->heard) { /* not even one in this transaction: the rest in the next session */
+		if (s->heard) {
+			s->takes = s->heard;
+		} else { /* not even one in this transaction: the rest in the next session */
+			v->work->crowded += a && !s->winding;
 			s->winding = true;
-			v->may_ask = v->may_ask_random = false;
+			v->may_ask = v->may_ask_controls = false;
 		}
-		if (!a || ++a->crowded < 2) {
+		if (!a || !is_crowded_out(s)) {
 			visit_unsaid(v, tag);
 			return;
 		}
@@ -252,7 +265,12 @@ static void act(struct session *s, struct dlg_result r, enum dlg_event event, co
 		break;
 	case DLG_ANSWER:
 		recipient_answered(s, r.tag, h);
-		go_on_later(s);
+		if (is_crowded_out(s)) {
+			refused_at_rcpt(s, h);
+			session_quit(s);
+		} else {
+			go_on_later(s);
+		}
 		break;
 	case DLG_ANSWER_END:
 		recipient_answered(s, r.tag, h);
@@ -337,11 +355,12 @@ static bool start_transaction(struct session *s, bool utf8)
 	return true;
 }
 
-/* Names a recipient (ask NULL: the random control). False: a reply must come first. */
+/* Names a recipient (ask NULL: the control that is due). False: a reply must come first. */
 static bool name(struct session *s, struct ask *a)
 {
 	bool utf8 = a && a->address.utf8;
-	if (s->dlg.tail == DLG_OPEN && (s->rcpts >= s->op->recipients || s->full || (utf8 && !s->utf8)))
+	unsigned most = s->takes && s->takes < s->op->recipients ? s->takes : s->op->recipients;
+	if (s->dlg.tail == DLG_OPEN && (s->rcpts >= most || s->full || (utf8 && !s->utf8)))
 		if (dlg_say_rset(&s->dlg, &s->out))
 			return false;
 	if (s->dlg.tail == DLG_IDLE && !start_transaction(s, utf8))
@@ -429,7 +448,7 @@ static void advance(struct session *s)
 			else
 				waits = !name(s, a);
 			break;
-		case VISIT_RANDOM: waits = !name(s, NULL); break;
+		case VISIT_CONTROL: waits = !name(s, NULL); break;
 		case VISIT_WAIT: waits = true; break;
 		case VISIT_OVER:
 			if (!visit_over(s)) {

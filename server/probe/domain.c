@@ -87,6 +87,10 @@ static struct domain *domain_get(struct shard *s, const char *name)
 	TAILQ_INIT(&d->waiting);
 	text_copy(d->name, sizeof d->name, name);
 	HASH_ADD_STR(s->domains, name, d);
+	if (!d->hh.tbl) {
+		free(d);
+		return NULL;
+	}
 	s->domain_count++;
 	struct store *store = engine_store(s->engine);
 	if (store_route_get(store, name, &d->route))

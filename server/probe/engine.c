@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "server/base/clock.h"
 #include "server/base/log.h"
@@ -118,6 +119,7 @@ static bool answer_from_store(struct engine *e, struct target *t)
 	text_copy(a.evidence.enhanced, sizeof a.evidence.enhanced, f.enhanced);
 	text_copy(a.evidence.rule, sizeof a.evidence.rule, f.rule);
 	text_copy(a.evidence.text, sizeof a.evidence.text, f.text);
+	a.evidence.tls = f.tls;
 	target_answer(t, &a);
 	return true;
 }
@@ -217,14 +219,17 @@ static bool covers_ask(void *ctx, struct ask *a)
 	return covers(ctx, a->address.domain);
 }
 
+/* It cannot be remembered, and nobody may be asked without it. The store has it: a restart will know. */
+static void cannot_exempt(void)
+{
+	log_error("out of memory for an exemption: stopping");
+	kill(getpid(), SIGTERM); /* the process: in this thread it is blocked */
+}
+
 static void exempt_here(struct shard *s, struct order *o)
 {
-	if (guard_exempt(s->guard, o->domain)) {
-		/* It cannot be remembered, and nobody may be asked without it. The store has it: a restart will know.
-		 */
-		log_error("out of memory for an exemption: stopping");
-		raise(SIGTERM);
-	}
+	if (guard_exempt(s->guard, o->domain))
+		cannot_exempt();
 	domain_answer_waiting(s, covers_target, o, REASON_EXEMPT);
 	operator_answer_waiting(s, covers_ask, o, REASON_EXEMPT);
 	domain_forget(s, o->domain, true);
@@ -247,7 +252,10 @@ static void forget_here(struct shard *s, struct order *o)
 
 err_t engine_exempt(struct engine *e, const char *domain, struct loop *loop, void (*done)(void *ctx), void *ctx)
 {
-	return order_all(e, exempt_here, domain, true, loop, done, ctx);
+	err_t err = order_all(e, exempt_here, domain, true, loop, done, ctx);
+	if (err)
+		cannot_exempt();
+	return err;
 }
 
 err_t engine_unexempt(struct engine *e, const char *domain, struct loop *loop, void (*done)(void *ctx), void *ctx)

@@ -46,6 +46,10 @@ static struct host *get(struct shard *s, const char *name)
 	if (s->host_count == HOSTS_MAX)
 		forget(s, TAILQ_FIRST(&s->hosts_by_age));
 	HASH_ADD_STR(s->hosts, name, h);
+	if (!h->hh.tbl) {
+		free(h);
+		return NULL;
+	}
 	TAILQ_INSERT_TAIL(&s->hosts_by_age, h, link);
 	s->host_count++;
 	return h;

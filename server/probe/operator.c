@@ -40,6 +40,10 @@ static struct mail_operator *operator_get(struct shard *s, const char *name)
 	TAILQ_INIT(&op->ready);
 	set_caps(op, engine_config(s->engine), engine_rules(s->engine));
 	HASH_ADD_STR(s->operators, name, op);
+	if (!op->hh.tbl) {
+		free(op);
+		return NULL;
+	}
 	return op;
 }
 
@@ -189,11 +193,16 @@ static struct work *work_get(struct shard *s, const struct plan *plan, unsigned 
 		return w;
 	struct mail_operator *op = operator_get(s, plan->hop[hop].operator_name);
 	w = op ? work_new(plan, hop) : NULL;
-	if (!w)
+	if (w)
+		HASH_ADD(hh, s->works, key, sizeof w->key, w);
+	if (!w || !w->hh.tbl) {
+		work_free(w);
+		if (op)
+			operator_look_later(s, op); /* it may be of no use to anybody */
 		return NULL;
+	}
 	w->op = op;
 	op->work_count++;
-	HASH_ADD(hh, s->works, key, sizeof w->key, w);
 	return w;
 }
 
@@ -230,7 +239,7 @@ static void take_ask(struct shard *s, struct ask *a)
 		out_of_memory(a);
 		return;
 	}
-	work_add(w, a, false);
+	work_add(w, a);
 	work_ready_changed(s, w);
 }
 

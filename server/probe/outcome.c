@@ -89,6 +89,7 @@ static void remember(struct session *s, const struct ask *a, const struct answer
 	text_copy(f.enhanced, sizeof f.enhanced, e->enhanced);
 	text_copy(f.rule, sizeof f.rule, e->rule);
 	text_copy(f.text, sizeof f.text, e->text);
+	f.tls = e->tls;
 	struct buf canonical = BUF_INIT(2 * ADDRESS_MAX);
 	uint8_t key[STORE_KEY_BYTES];
 	address_text(&a->address, &canonical);
@@ -160,10 +161,17 @@ static bool needs_all_hosts(enum reason r)
 	return r == REASON_NOT_SERVED_HERE || r == REASON_SMTPUTF8_UNSUPPORTED || r == REASON_NO_MAIL_HOST;
 }
 
+/* What says nothing any more once another host fails in another way. "Relay denied" then still says that it was
+ * refused, unclearly. */
+static bool is_void_alone(enum reason r)
+{
+	return needs_all_hosts(r) && r != REASON_NOT_SERVED_HERE;
+}
+
 static bool tells_more(const struct answer *now, const struct answer *before)
 {
-	if (!before || needs_all_hosts(now->reason) != needs_all_hosts(before->reason))
-		return !before || needs_all_hosts(before->reason);
+	if (!before || is_void_alone(now->reason) != is_void_alone(before->reason))
+		return !before || is_void_alone(before->reason);
 	return now->evidence.phase >= before->evidence.phase;
 }
 
@@ -182,7 +190,8 @@ static void note_host_failure(struct ask *a, enum reason reason, const struct an
 static enum reason of_all_hosts(const struct ask *a, enum reason last)
 {
 	enum reason r = a->best ? a->best->reason : last;
-	if (!a->hosts_differ || !needs_all_hosts(r))
+	bool all = !a->hosts_differ && !a->plan->incomplete;
+	if (all || !needs_all_hosts(r))
 		return r;
 	return r == REASON_NOT_SERVED_HERE ? REASON_REFUSED_UNCLEAR : REASON_TEMPORARY_FAILURE;
 }
@@ -420,13 +429,34 @@ void outcome_refused(struct session *s)
 	outcome_visit_over(s);
 }
 
+/* What is remembered of a host keeps this from going round; the count does, should it be forgotten. */
+static void again_for(struct session *s, struct ask *a, void *ctx)
+{
+	const struct failure *f = ctx;
+	if (++a->again <= ASK_AGAIN_MAX) {
+		put_back(s, a);
+		return;
+	}
+	if (a->answer.answered) {
+		settle_one(s, a, true);
+		return;
+	}
+	visit_drop(&s->visit, a);
+	set_evidence(a, f->evidence);
+	answer_ask(s, a, f->reason);
+}
+
 void outcome_again(struct session *s)
 {
 	if (s->shard->draining) { /* no session follows in which it could be asked */
 		outcome_visit_over(s);
 		return;
 	}
-	drain_visit(s, not_asked, NULL);
+	struct reading none = { .rule = "", .reason = REASON_PROTOCOL_ERROR };
+	struct failure f = { .reason = REASON_PROTOCOL_ERROR,
+		.evidence = evidence_new(s, PHASE_MAIL, NULL, NULL, &none) };
+	drain_visit(s, again_for, &f);
+	free(f.evidence);
 	leave_work(s);
 }
 

@@ -64,13 +64,16 @@ static void asked(struct mail *m)
 	struct budget *b = budget_of(s, &p->key);
 	if (!b) {
 		b = calloc(1, sizeof *b);
-		if (!b) { /* without a budget nobody may go: it waits where it can be asked again */
+		if (b) {
+			b->key = p->key;
+			TAILQ_INIT(&b->waiting);
+			HASH_ADD(hh, s->budgets, key, sizeof b->key, b);
+		}
+		if (!b || !b->hh.tbl) { /* without a budget nobody may go: it waits where it can be asked again */
+			free(b);
 			loop_send(s->loop, &p->mail, asked);
 			return;
 		}
-		b->key = p->key;
-		TAILQ_INIT(&b->waiting);
-		HASH_ADD(hh, s->budgets, key, sizeof b->key, b);
 	}
 	if (b->out < p->cap)
 		grant(b, p);

@@ -41,6 +41,8 @@ struct making {
 
 static void add_host(struct plan *p, struct making *m, const struct route_host *host)
 {
+	unsigned before = p->hop_count;
+	bool sourceless = false;
 	if (host->status == ROUTE_FAILURE)
 		m->failed = true;
 	for (int v6 = 1; v6 >= 0; v6--)
@@ -51,21 +53,21 @@ static void add_host(struct plan *p, struct making *m, const struct route_host *
 			if (!guard_may_contact(m->guard, ip)) {
 				m->forbidden = true;
 			} else if (!m->source[v6]) {
-				m->sourceless = true;
+				sourceless = true;
 			} else {
 				struct hop *hop = &p->hop[p->hop_count++];
 				text_copy(hop->host, sizeof hop->host, host->name);
 				rules_operator(m->rules, host->name, hop->operator_name, sizeof hop->operator_name);
 				hop->ip = *ip;
 				hop->source = m->source[v6];
-				hop->preference = host->preference;
 				hop->best = host->preference == m->best;
 			}
 		}
+	m->sourceless |= sourceless;
+	p->incomplete |= p->hop_count == before && (sourceless || host->status == ROUTE_FAILURE);
 }
 
-/* Nobody can be asked: what stands in the way of most hosts that were left. What failed in DNS may be fine tomorrow, so
- * it goes first. */
+/* Nobody can be asked: what stands in the way. What may be gone tomorrow goes before what lasts. */
 static enum reason why_not(const struct making *m)
 {
 	if (m->failed)
@@ -79,7 +81,10 @@ struct plan *plan_new(const char *domain, const struct route *route, const struc
 	const char *control, const struct guard *guard, const struct rules *rules, const struct config *config,
 	unsigned seed)
 {
-	struct plan *p = calloc(1, sizeof *p + (size_t)route->host_count * ROUTE_ADDRESSES_MAX * sizeof(struct hop));
+	size_t addresses = 0;
+	for (unsigned i = 0; i < route->host_count; i++)
+		addresses += route->host[i].address_count;
+	struct plan *p = calloc(1, sizeof *p + addresses * sizeof(struct hop));
 	if (!p)
 		return NULL;
 	atomic_init(&p->refs, 1);

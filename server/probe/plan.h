@@ -18,8 +18,7 @@ struct hop {
 	char operator_name[OPERATOR_SIZE];
 	struct ip ip;
 	const struct config_source *source; /* which of our addresses asks */
-	uint16_t preference;
-	bool best; /* no host has a better preference */
+	bool best;			    /* no host has a better preference */
 };
 
 struct plan {
@@ -29,6 +28,7 @@ struct plan {
 	bool has_fact;
 	struct catch_all_fact fact;
 	enum reason why_not; /* without hops: the reason; with hops: REASON_NONE */
+	bool incomplete;     /* a host is left out whose addresses are not known, or not to be reached from here */
 	unsigned hop_count;
 	struct hop hop[];
 };

@@ -12,7 +12,8 @@
 #include "server/probe/outcome.h"
 #include "server/stats/stats.h"
 
-#define QUIT_MS 2000 /* for the server to close first: else the TIME_WAIT would be ours */
+#define TELL_MS 60000 /* between two lines about a missing source */
+#define QUIT_MS 2000  /* for the server to close first: else the TIME_WAIT would be ours */
 
 /* ---- life ---- */
 
@@ -64,11 +65,27 @@ void session_quit(struct session *s)
 
 /* ---- the connection's events ---- */
 
+static void tell_missing_source(struct session *s)
+{
+	struct shard *shard = s->shard;
+	int64_t now = clock_mono_ms();
+	if (shard->source_told_ms && now - shard->source_told_ms < TELL_MS)
+		return;
+	shard->source_told_ms = now;
+	char ip[IP_TEXT_MAX];
+	ip_text(&s->hop.source->ip, ip);
+	log_warn("event=source_missing source=%s error=\"%s\"", ip, strerror(EADDRNOTAVAIL));
+}
+
 static void not_connected(struct session *s, int errnum)
 {
+	/* Our own address is not on this machine: nothing that a mail host has to do with. */
+	enum reason reason = errnum == EADDRNOTAVAIL ? REASON_NO_EGRESS : REASON_NO_CONNECTION;
+	if (reason == REASON_NO_EGRESS)
+		tell_missing_source(s);
 	log_debug("session=%llx host=%s connect: %s", (unsigned long long)s->id, s->hop.host, strerror(errnum));
-	struct reading none = { .rule = "", .reason = REASON_NO_CONNECTION };
-	outcome_host_failed(s, HOST_FAILED, REASON_NO_CONNECTION, evidence_new(s, PHASE_CONNECT, NULL, NULL, &none));
+	struct reading none = { .rule = "", .reason = reason };
+	outcome_host_failed(s, HOST_FAILED, reason, evidence_new(s, PHASE_CONNECT, NULL, NULL, &none));
 	session_close(s);
 }
 
@@ -109,6 +126,10 @@ static void on_bytes(void *ctx, const uint8_t *bytes, size_t n)
 		if (err == ERR_AGAIN)
 			break;
 		heard = true;
+		if (err == ERR_NOMEM) { /* nothing that the server has done */
+			session_stop(s, REASON_TEMPORARY_FAILURE);
+			return;
+		}
 		if (err)
 			conversation_event(s, DLG_QUARREL, REASON_PROTOCOL_ERROR);
 		else
@@ -159,13 +180,13 @@ static err_t connect_session(struct session *s, const char *domain)
 }
 
 /* The guard said no at the last moment, or the system cannot reach such an address. */
-static void not_begun(struct session *s, err_t err)
+static void not_begun(struct session *s, err_t err, int errnum)
 {
 	if (err == ERR_DENIED && guard_is_exempt(s->shard->guard, s->visit.work->domain)) {
 		outcome_all(s, REASON_EXEMPT);
 		session_close(s);
 	} else {
-		not_connected(s, errno);
+		not_connected(s, errnum);
 	}
 }
 
@@ -185,6 +206,7 @@ err_t session_open(struct shard *shard, struct mail_operator *op, struct work *w
 	err_t err = reply_parser_new(&s->parser);
 	if (!err)
 		err = connect_session(s, w->domain);
+	int errnum = err == ERR_DENIED ? EACCES : errno;
 	if (err == ERR_NOMEM || err == ERR_LIMIT) {
 		deadline_disarm(shard->loop, &s->reply_due);
 		deadline_disarm(shard->loop, &s->session_due);
@@ -199,7 +221,7 @@ err_t session_open(struct shard *shard, struct mail_operator *op, struct work *w
 	stat_add(STAT_SESSIONS_OPEN, 1);
 	conversation_begin_visit(s, w);
 	if (err)
-		not_begun(s, err);
+		not_begun(s, err, errnum);
 	else
 		stat_add(STAT_CONNECTIONS, 1);
 	return ERR_OK;

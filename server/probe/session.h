@@ -39,6 +39,7 @@ struct session {
 	bool utf8;
 	bool full; /* no further recipient goes into it */
 	/* of the session, over its visits */
+	unsigned takes; /* recipients that a transaction took before "too many"; 0: none was full */
 	unsigned unknown_used, unknown_targets;
 	bool visiting;
 	struct visit visit;

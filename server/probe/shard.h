@@ -48,7 +48,8 @@ struct shard {
 	unsigned asking;	/* permits */
 	struct budget *budgets; /* of the destination addresses homed here, by address */
 	uint64_t last_session;
-	struct deadline retry; /* after the system refused a descriptor or memory */
+	int64_t source_told_ms; /* when the log last said that a source is missing; 0: never */
+	struct deadline retry;	/* after the system refused a descriptor or memory */
 
 	bool draining;
 	void (*drained)(struct shard *); /* set while a drain waits for the last session */

@@ -92,7 +92,7 @@ static void swallow(struct ask *into, struct ask *from)
 	ask_free(from);
 }
 
-void work_add(struct work *w, struct ask *a, bool first)
+void work_add(struct work *w, struct ask *a)
 {
 	struct ask *same = work_find(w, &a->address);
 	if (same) {
@@ -105,13 +105,10 @@ void work_add(struct work *w, struct ask *a, bool first)
 	}
 	a->work = w;
 	a->state = ASK_WAITING;
-	HASH_ADD_STR(w->asks, address.local, a);
+	HASH_ADD_STR(w->asks, address.local, a); /* no memory: the same address may be asked twice */
 	w->count++;
 	w->waiting_count++;
-	if (first)
-		TAILQ_INSERT_HEAD(&w->waiting, a, link);
-	else
-		TAILQ_INSERT_TAIL(&w->waiting, a, link);
+	TAILQ_INSERT_TAIL(&w->waiting, a, link);
 }
 
 void work_remove(struct work *w, struct ask *a)
@@ -120,7 +117,8 @@ void work_remove(struct work *w, struct ask *a)
 		TAILQ_REMOVE(&w->waiting, a, link);
 		w->waiting_count--;
 	}
-	HASH_DEL(w->asks, a);
+	if (a->hh.tbl)
+		HASH_DEL(w->asks, a);
 	w->count--;
 	a->work = NULL;
 }

@@ -9,6 +9,7 @@
 #include "server/probe/target.h"
 
 #define ASK_SESSIONS_MAX 3 /* sessions lost after MAIL: the first and two more */
+#define ASK_AGAIN_MAX 4	   /* sessions begun anew to be spoken to otherwise: in lockstep, by TLS, in clear */
 
 struct shard;
 
@@ -32,7 +33,7 @@ struct ask {
 	struct address address;
 	int64_t not_before_ms; /* the latest of its targets' */
 	uint8_t lost;	       /* sessions lost after MAIL */
-	uint8_t crowded;       /* times "too many recipients" was the answer */
+	uint8_t again;	       /* sessions begun anew */
 	bool said;	       /* a RCPT for it was ever sent */
 	uint16_t attempts;     /* conversations begun */
 	bool hosts_differ;     /* hosts failed for different reasons */
@@ -59,6 +60,7 @@ struct work {
 	bool has_fact;
 	struct catch_all_fact fact; /* the newest known */
 	unsigned order;		    /* of the last reply to a RCPT here */
+	unsigned crowded;	    /* sessions in a row that took nobody: "too many recipients" */
 	struct {
 		char domain[DOMAIN_SIZE]; /* zero-padded */
 		struct ip ip;
@@ -77,9 +79,9 @@ void ask_answer(struct ask *, struct answer *);
 
 struct work *work_new(const struct plan *, unsigned hop);
 void work_free(struct work *); /* empty */
-/* Takes the ask in, waiting; one with the same address swallows it. first: ahead of the others. */
-void work_add(struct work *, struct ask *, bool first);
-void work_remove(struct work *, struct ask *); /* not one of a visit's lists */
+/* Takes the ask in, waiting; one with the same address swallows it. */
+void work_add(struct work *, struct ask *);
+void work_remove(struct work *, struct ask *); /* one that a visit took: after visit_drop() */
 struct ask *work_find(const struct work *, const struct address *);
 /* The fact counts for this ask: it is known, valid and not older than asked for. */
 bool work_fact_is_fresh(const struct work *, const struct ask *, int64_t now_wall_ms);

@@ -7,6 +7,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/log.h"
+#include "server/rpc/accept.h"
 #include "server/rpc/server.h"
 
 /* A peer can make core complain as often as it likes: one line a second, the rest is counted. */
@@ -30,6 +31,7 @@ static void log_core(gpr_log_func_args *args)
 
 void rpc_init(void)
 {
+	accept_init();
 	gpr_set_log_function(log_core);
 	gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
 	/* Core's threads inherit this mask: signals belong to the main thread. */

@@ -11,7 +11,7 @@ void rpc_shutdown(void); /* once, after the last server and client is freed; wai
 
 struct rpc_server;
 /* Called on the call's loop for each new call; method is the path, "/rcptd.v1.VerificationService/Verify". NULL answers
- * UNIMPLEMENTED. */
+ * UNIMPLEMENTED, unless it has finished the call itself. */
 typedef const struct rpc_handler *(*rpc_open_fn)(void *ctx, const char *method, struct rpc_call *, void **call_ctx);
 
 /* address: "127.0.0.1:50051", "[::1]:0" or "unix:/path". *port: the port bound (0 for a unix socket). The loops may not

@@ -105,7 +105,7 @@ err_t dlg_say_starttls(struct dialogue *d, struct commands *out)
 		return ERR_AGAIN;
 	err_t err = command_put(out, SMTP_STARTTLS, NULL, false);
 	if (!err)
-		owe(d, DLG_STARTTLS, DLG_IDLE, DLG_NO_TAG);
+		owe(d, DLG_STARTTLS, DLG_STARTTLS, DLG_NO_TAG); /* nothing may be said behind it */
 	return err;
 }
 

@@ -26,6 +26,11 @@ static bool read_hosts(struct load *l, void *into, yaml_node_t *key, yaml_node_t
 		}
 		a->operator_name = row->name;
 		HASH_ADD_KEYPTR(hh, l->rules->aliases, a->suffix, strlen(a->suffix), a);
+		if (!a->hh.tbl) {
+			free(a->suffix);
+			free(a);
+			return load_no_memory(l);
+		}
 	}
 	return i || load_fail(l, key, ERR_INVALID, "a list of host names is wanted", "");
 }
@@ -57,6 +62,11 @@ bool load_operators(struct load *l, void *into, yaml_node_t *key, yaml_node_t *v
 			return false;
 		}
 		HASH_ADD_KEYPTR(hh, l->rules->operators, row->name, strlen(row->name), row);
+		if (!row->hh.tbl) {
+			free(row->name);
+			free(row);
+			return load_no_memory(l);
+		}
 		if (!load_map(l, yaml_document_get_node(l->doc, p->value), FIELDS, 2, "hosts, connections", row))
 			return false;
 	}

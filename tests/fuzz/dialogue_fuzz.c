@@ -22,7 +22,7 @@ static void check_state(const struct talk *t)
 	MUST(d->state < DLG_STATES && d->tail < DLG_STATES);
 	MUST(d->owed <= DLG_OWED_MAX && d->first < DLG_OWED_MAX);
 	MUST(dlg_rcpts_owed(d) <= d->owed);
-	if (d->state == DLG_MAIL || d->state == DLG_RCPT || d->state == DLG_RSET)
+	if (d->state == DLG_MAIL || d->state == DLG_RCPT || d->state == DLG_RSET || d->state == DLG_STARTTLS)
 		MUST(d->owed && d->ring[d->first].state == d->state);
 	if (d->state == DLG_IDLE || d->state == DLG_OPEN)
 		MUST(!d->owed && d->tail == d->state);
@@ -80,10 +80,11 @@ static void say(struct talk *t, struct choices *c)
 	size_t len = t->out.lines.len;
 	bool over = t->d.state == DLG_QUIT || t->d.state == DLG_CLOSED, may = dlg_may_rcpt(&t->d);
 	err_t err = ERR_AGAIN;
-	switch (choose(c, 5)) {
+	switch (choose(c, 6)) {
 	case 0: err = dlg_say_hello(&t->d, &t->out, mailbox); break;
 	case 1: err = dlg_say_mail(&t->d, &t->out, mailbox, choose(c, 2)); break;
 	case 2: err = dlg_say_rset(&t->d, &t->out); break;
+	case 5: err = dlg_say_starttls(&t->d, &t->out); break;
 	default:
 		if (t->named == NAMED_MAX)
 			return;

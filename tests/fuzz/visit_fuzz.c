@@ -142,7 +142,7 @@ static void check(const struct turn *t)
 {
 	const struct visit *v = &t->v;
 	unsigned flying = length(&v->flying, ASK_FLYING);
-	MUST(flying == v->flying_count && flying + v->random_flying == t->flying_n);
+	MUST(flying == v->flying_count && flying + v->control_flying == t->flying_n);
 	MUST(flying + length(&v->taken, ASK_TAKEN) + length(&v->answered, ASK_ANSWERED) + t->dropped == v->count);
 	MUST(length(&t->work->waiting, ASK_WAITING) == t->work->waiting_count);
 	MUST(v->count + t->work->waiting_count == t->asks);
@@ -158,10 +158,10 @@ static void say(struct turn *t)
 		MUST(t->flying_n);
 	if (next == VISIT_OVER)
 		MUST(!t->flying_n);
-	if (next != VISIT_TARGET && next != VISIT_RANDOM)
+	if (next != VISIT_TARGET && next != VISIT_CONTROL)
 		return;
-	MUST(!t->refused && !t->v.view.random.answered && !t->v.random_flying);
-	if (next == VISIT_RANDOM)
+	MUST(!t->refused && !t->v.view.random.answered && !t->v.control_flying);
+	if (next == VISIT_CONTROL)
 		MUST(!t->flying_n);
 	t->flying[t->flying_n++] = visit_said(&t->v, next == VISIT_TARGET ? a : NULL);
 }

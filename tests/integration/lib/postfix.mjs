@@ -34,7 +34,10 @@ export class Postfix {
 		// Not in the run's folder: Postfix opens files here as its own user, and nobody else may enter that one.
 		this.folder = fs.mkdtempSync(path.join(os.tmpdir(), "rcptd-pf-"));
 		fs.chmodSync(this.folder, 0o755);
-		process.on("exit", () => this.remove());
+		process.on("exit", () => {
+			this.end();
+			this.remove();
+		});
 		this.logFile = path.join(this.folder, "log", "mail.log");
 		this.outputFile = path.join(this.folder, "output");
 		this.configured = path.join(this.folder, "etc");
@@ -82,8 +85,16 @@ export class Postfix {
 		return this;
 	}
 	async stop() {
+		this.end();
 		if (this.child) await stop(this.child);
 		this.remove();
+	}
+	/** start-fg waits for the master, and does not take it along when it is ended itself. */
+	end() {
+		if (!this.child?.isRunning()) return;
+		const file = path.join(this.folder, "queue", "pid", "master.pid");
+		const pid = fs.existsSync(file) ? Number.parseInt(fs.readFileSync(file, "latin1"), 10) : 0;
+		if (pid > 1) process.kill(pid, "SIGTERM");
 	}
 	remove() {
 		fs.rmSync(this.folder, { recursive: true, force: true });

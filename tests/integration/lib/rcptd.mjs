@@ -12,6 +12,8 @@ export class Rcptd {
 		this.logFile = path.join(folder, "rcptd.log");
 		this.configFile = path.join(folder, "rcptd.yaml");
 		this.storePath = path.join(folder, "store");
+		this.under = []; // a program that runs it in its own place: ["prlimit", "--nofile=256"]
+		this.env = {};
 		this.config = {
 			listen: { grpc: `unix:${path.join(folder, "rcptd.sock")}` },
 			store: { path: this.storePath },
@@ -34,7 +36,8 @@ export class Rcptd {
 		fs.writeFileSync(this.configFile, JSON.stringify(this.config, null, 1)); // JSON is YAML
 		fs.mkdirSync(this.storePath, { recursive: true, mode: 0o700 });
 		const from = fs.existsSync(this.logFile) ? fs.statSync(this.logFile).size : 0;
-		this.child = start(bin.rcptd, ["--config", this.configFile], { logFile: this.logFile });
+		const [file, ...args] = [...this.under, bin.rcptd, "--config", this.configFile];
+		this.child = start(file, args, { logFile: this.logFile, env: this.env });
 		this.client = new Client(this.config.listen.grpc);
 		try {
 			await until(

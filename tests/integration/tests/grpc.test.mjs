@@ -195,7 +195,8 @@ test("a client that reads nothing stops being read from; others are served meanw
 	assert.ok(taken <= 200, `${taken} batches`);
 	await sleep(300);
 	assert.equal((await takenIn()) - atFirst, read, "it is not read from any more");
-	assert.ok(rss() - before < 100 * 1024, `memory grew from ${before} kB to ${rss()} kB`);
+	const limit = /[at]san/.test(process.env.RCPTD_BIN ?? "") ? 256 : 100;
+	assert.ok(rss() - before < limit * 1024, `memory grew from ${before} kB to ${rss()} kB`);
 	const started = Date.now();
 	assertVerdict(await s.client.verifyOne("zq-known-meanwhile@plain.test", { ms: 5000 }), "DELIVERABLE", "ACCEPTED");
 	assert.ok(Date.now() - started < 5000);

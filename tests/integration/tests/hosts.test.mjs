@@ -92,6 +92,14 @@ row("every host greets with 521: nobody takes mail", "greeting-521.test",
 		assert.deepEqual(new Set(record.hosts()), new Set([`mx1.${domain}`, `mx2.${domain}`]));
 	});
 
+row("521 from one host, the other's addresses unknown: not every host said so", "greeting-521-servfail.test", (domain) => {
+	d.host(`mx1.${domain}`, { faults: [{ phase: "banner", reply: "521 5.3.2 $host does not accept mail" }] });
+	d.name(`mx2.${domain}`, { servfail: ["A", "AAAA"] });
+	d.domain(domain, { mx: [{ preference: 10, host: `mx1.${domain}` }, { preference: 20, host: `mx2.${domain}` }] });
+}, async (ask) => {
+	assertVerdict((await ask(["zq-known1"])).results[0], "UNKNOWN", "TEMPORARY_FAILURE");
+});
+
 row("EHLO and HELO both refused: the next host", "nohelo.test", twoHosts({ persona: "no-helo" }), async (ask, domain) => {
 	const { results: [result], record } = await ask(["zq-known1"]);
 	assertVerdict(result, "DELIVERABLE", "ACCEPTED");
@@ -285,6 +293,26 @@ function wasAnswered(record, line) {
 	const replies = record.of("reply", { conn: line.conn, verb: "RCPT" });
 	return replies[lines.findIndex((l) => l.seq === line.seq)]?.text.startsWith("550") ?? false;
 }
+
+// --- "too many recipients" ---
+
+for (const pipelining of [true, false]) {
+	row(`too many recipients at the first RCPT of one session and of the next (pipelining ${pipelining}): nobody is asked on and on`, `crowded-${pipelining}.test`,
+		(domain) => d.mail(domain, ["zq-known*"], { pipelining, faults: [{ phase: "rcpt", reply: "452 4.5.3 Too many recipients" }] }),
+		async (ask) => {
+			const { results, record } = await ask(Array.from({ length: 30 }, (_, i) => `zq-known${i}`));
+			assert.deepEqual(words(results), Array(30).fill("UNKNOWN TEMPORARY_FAILURE"));
+			assert.equal(record.connects().length, 2);
+		});
+}
+row("too many recipients at the second RCPT: the rest in further transactions of as many as were taken", "crowded-two.test",
+	(domain) => d.mail(domain, ["zq-known*"], { pipelining: false, faults: [{ phase: "rcpt", nth: 2, reply: "452 4.5.3 Too many recipients" }] }),
+	async (ask) => {
+		const { results, record } = await ask(Array.from({ length: 6 }, (_, i) => `zq-known${i}`));
+		assert.deepEqual(words(results), Array(6).fill("DELIVERABLE ACCEPTED"));
+		assert.equal(record.connects().length, 1);
+		assert.equal(record.lines({ verb: "MAIL" }).length, 7, "one for each target and the control");
+	});
 
 // --- SMTPUTF8 ---
 

@@ -71,6 +71,7 @@ test("a cancelled call and an exemption give them back too", async () => {
 	const call = s.client.openStream();
 	call.send(["zq-pm-1@gone.test", "zq-pm-2@gone.test"]);
 	await until("a session is open", async () => Number((await s.client.getStats()).permits_held) > 0);
+	await new Promise(setImmediate); // node's http2 aborts in some cancels from within its own callbacks
 	call.call.cancel();
 	await until("the permit is back", async () => Number((await s.client.getStats()).permits_held) === 0);
 	const second = s.client.verify(["zq-pm-3@gone.test"]);

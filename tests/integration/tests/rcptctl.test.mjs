@@ -185,9 +185,9 @@ test("exit status 130: interrupted in the middle, the rows answered by then are 
 		const { child, done, said } = startRcptctl(["--server", server, ...args]);
 		const text = () => (output ? fs.existsSync(output) && fs.readFileSync(output, "utf8") : said.stdout) || "";
 		await until("the silent server is being asked", async () => (await s.world.record(mark)).connects("mx.mute.test").length > 0);
-		await until("the first row is there", () => text().includes("zq-ctl-ada"));
+		if (!output) await until("the first row is there", () => text().includes("zq-ctl-ada"));
 		assert.ok(!text().includes("zq-ctl-ben"), "in input order");
-		await new Promise((resolve) => setTimeout(resolve, 300)); // the third row's answer, which is known, has arrived too
+		await new Promise((resolve) => setTimeout(resolve, 300)); // the answers that are known have arrived too
 		child.kill("SIGINT");
 		const ended = await done;
 		assert.equal(ended.code, 130, ended.stderr);

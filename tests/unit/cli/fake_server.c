@@ -127,7 +127,8 @@ static size_t take_rows(struct fake_call *c, const uint8_t *msg, size_t len)
 		r->len = m->items[i]->address.len;
 		if (r->len > sizeof r->address)
 			abort();
-		memcpy(r->address, m->items[i]->address.data, r->len);
+		if (r->len)
+			memcpy(r->address, m->items[i]->address.data, r->len);
 	}
 	atomic_store(&c->server->max_age_s, m->max_age ? m->max_age->seconds : -1);
 	if (c->count - c->at > atomic_load(&c->server->most_waiting))
@@ -306,17 +307,51 @@ static void list_exemptions(struct fake_call *c, const uint8_t *msg, size_t len)
 	reply(c, &a.base);
 }
 
-static void stats(struct fake_call *c)
+static void fill_stats(Rcptd__V1__GetStatsResponse *a)
 {
-	Rcptd__V1__GetStatsResponse a = RCPTD__V1__GET_STATS_RESPONSE__INIT;
-	Rcptd__V1__VerdictCount v = RCPTD__V1__VERDICT_COUNT__INIT, *verdicts[] = { &v };
+	static Rcptd__V1__VerdictCount v, *verdicts[] = { &v };
+	rcptd__v1__get_stats_response__init(a);
+	rcptd__v1__verdict_count__init(&v);
 	v.verdict = RCPTD__V1__VERDICT__VERDICT_RISKY;
 	v.count = 12;
-	a.addresses = 1234567;
-	a.sessions_open = 3;
-	a.verdicts = verdicts;
-	a.n_verdicts = 1;
+	a->addresses = 1234567;
+	a->sessions_open = 3;
+	a->verdicts = verdicts;
+	a->n_verdicts = 1;
+}
+
+static void stats(struct fake_call *c)
+{
+	Rcptd__V1__GetStatsResponse a;
+	fill_stats(&a);
 	reply(c, &a.base);
+}
+
+/* Three messages at once, then nothing more: the caller ends it, or the drain does. */
+static void watch_stats(struct fake_call *c, const uint8_t *msg, size_t len)
+{
+	Rcptd__V1__WatchStatsRequest *q = rcptd__v1__watch_stats_request__unpack(NULL, len, msg);
+	atomic_store(&c->server->interval_ms, (int)(q->interval->seconds * 1000 + q->interval->nanos / 1000000));
+	rcptd__v1__watch_stats_request__free_unpacked(q, NULL);
+	for (int i = 0; i < 3; i++) {
+		Rcptd__V1__WatchStatsResponse m = RCPTD__V1__WATCH_STATS_RESPONSE__INIT;
+		Rcptd__V1__StatsRates rates = RCPTD__V1__STATS_RATES__INIT;
+		Google__Protobuf__Duration elapsed = GOOGLE__PROTOBUF__DURATION__INIT;
+		Rcptd__V1__GetStatsResponse a;
+		uint8_t bytes[4096];
+		fill_stats(&a);
+		m.stats = &a;
+		rates.addresses = 812.5;
+		elapsed.seconds = 1;
+		elapsed.nanos = 500000000;
+		m.rates = i ? &rates : NULL;
+		m.elapsed = i ? &elapsed : NULL;
+		size_t n = rcptd__v1__watch_stats_response__pack(&m, bytes);
+		if (rpc_call_send(c->call, bytes, n) != ERR_OK)
+			return;
+	}
+	if (atomic_load(&c->server->mode) == FAKE_DRAIN)
+		refuse(c->call, RPC_UNAVAILABLE, "the daemon is shutting down", "SHUTTING_DOWN", NULL);
 }
 
 static void on_question(struct rpc_call *call, void *ctx, const uint8_t *msg, size_t len)
@@ -337,6 +372,8 @@ static void on_question(struct rpc_call *call, void *ctx, const uint8_t *msg, si
 		check_exemption(c, msg, len);
 	else if (strcmp(c->method, "/rcptd.v1.ExemptionService/ListExemptions") == 0)
 		list_exemptions(c, msg, len);
+	else if (strcmp(c->method, "/rcptd.v1.StatsService/WatchStats") == 0)
+		watch_stats(c, msg, len);
 	else
 		stats(c);
 }
@@ -350,7 +387,8 @@ static const struct rpc_handler *open_call(void *ctx, const char *method, struct
 	static const char *const METHOD[] = { "/rcptd.v1.DomainService/GetDomain",
 		"/rcptd.v1.DomainService/ForgetDomain", "/rcptd.v1.ExemptionService/CreateExemption",
 		"/rcptd.v1.ExemptionService/RevokeExemption", "/rcptd.v1.ExemptionService/CheckExemption",
-		"/rcptd.v1.ExemptionService/ListExemptions", "/rcptd.v1.StatsService/GetStats" };
+		"/rcptd.v1.ExemptionService/ListExemptions", "/rcptd.v1.StatsService/GetStats",
+		"/rcptd.v1.StatsService/WatchStats" };
 	struct fake_server *f = ctx;
 	const struct rpc_handler *handler = NULL;
 	struct fake_call *c = calloc(1, sizeof *c);

@@ -21,6 +21,7 @@ struct fake_server {
 	atomic_int mode;
 	atomic_llong max_age_s; /* of the last message; -1: it had none */
 	atomic_int calls, cancelled;
+	atomic_int interval_ms;	  /* of the last WatchStats */
 	atomic_uint most_waiting; /* rows of one call that had come in and were not answered */
 	struct loop *loop;
 	struct rpc_server *server;

@@ -264,6 +264,122 @@ static void a_pipe_is_waited_for(void **state)
 	close(fds[0]);
 }
 
+/* ---- what is kept of a CSV ---- */
+
+/* "heading/" and each row as under[beyond]/. */
+static const char *kept_of(const void *bytes, size_t n)
+{
+	static struct buf out = BUF_INIT(64 * 1024);
+	struct buf why = BUF_INIT(1000), under = BUF_INIT(INPUT_RECORD_MAX), beyond = BUF_INIT(INPUT_RECORD_MAX);
+	struct input *in;
+	const uint8_t *address;
+	size_t len;
+	bool header = false;
+	buf_reset(&out);
+	write_file(bytes, n);
+	assert_int_equal(input_open(path, NULL, &in, &why), ERR_OK);
+	input_keep(in);
+	for (enum input_step step = INPUT_ROW; step == INPUT_ROW;) {
+		step = input_next(in, &address, &len);
+		if (!header) {
+			input_heading(in, &out);
+			buf_putc(&out, '/');
+		}
+		header = true;
+		buf_reset(&under);
+		buf_reset(&beyond);
+		if (step == INPUT_ROW)
+			input_record(in, &under, &beyond);
+		if (step == INPUT_ROW)
+			buf_printf(&out, "%s[%s]/", buf_str(&under), buf_str(&beyond));
+		if (step == INPUT_FAILED)
+			buf_printf(&out, "!%s", input_why(in) + strlen(path) + 2);
+	}
+	input_close(in);
+	buf_free(&why);
+	buf_free(&under);
+	buf_free(&beyond);
+	return buf_str(&out);
+}
+#define KEPT(text) kept_of(text, sizeof(text) - 1)
+
+static void every_column_is_kept(void **state)
+{
+	(void)state;
+	assert_string_equal(KEPT("id,email,name\n1,a@example.org,Ann\n"), "id,email,name,/1,a@example.org,Ann,[]/");
+	assert_string_equal(KEPT("\xEF\xBB\xBFid;E-Mail;name\r\n1;a@example.org;\"x;y, \"\"z\"\"\r\nw\"\r\n"),
+		"id,E-Mail,name,/1,a@example.org,\"x;y, \"\"z\"\"\r\nw\",[]/");
+	assert_string_equal(KEPT("email\tx y\na@example.org\t a b \n"), "email,x y,/a@example.org,a b,[]/");
+	assert_string_equal(
+		KEPT("email,\"a,b\"\na@example.org,\" a b \"\n"), "email,\"a,b\",/a@example.org,\" a b \",[]/");
+	assert_string_equal(KEPT("email,x\na@example.org,caf\xe9\n"), "email,x,/a@example.org,caf\xe9,[]/");
+	assert_string_equal(KEPT("email,x\n"), "email,x,/"); /* no row */
+}
+
+static void short_and_long_rows(void **state)
+{
+	(void)state;
+	assert_string_equal(KEPT("id,email,name\n1\n2,b@example.org\n3,c@example.org,C,4,\"f,5\",\n4,,,\n"),
+		"id,email,name,/1,,,[]/2,b@example.org,,[]/3,c@example.org,C,[,4,\"f,5\",]/4,,,[,]/");
+}
+
+static void a_list_keeps_nothing(void **state)
+{
+	(void)state;
+	assert_string_equal(KEPT("a@example.org\nb@example.org\n"), "/[]/[]/");
+	assert_string_equal(KEPT(""), "/");
+}
+
+static void wide_files(void **state)
+{
+	(void)state;
+	struct buf text = BUF_INIT(16 * 1024 * 1024);
+	for (unsigned i = 0; i < INPUT_COLUMNS_MAX - 1; i++)
+		buf_puts(&text, "c,");
+	buf_puts(&text, "email\nx\n");
+	const char *kept = kept_of(text.data, text.len);
+	const char *row = strchr(kept, '/') + 1;
+	assert_memory_equal(row, "x,,,", 4); /* filled up */
+	assert_int_equal(strlen(row), 1 + INPUT_COLUMNS_MAX + strlen("[]/"));
+	buf_reset(&text);
+	for (unsigned i = 0; i < INPUT_COLUMNS_MAX; i++)
+		buf_puts(&text, "c,");
+	buf_puts(&text, "email\nx\n");
+	assert_string_equal(kept_of(text.data, text.len), "/!it has more than 16384 columns");
+	assert_non_null(strstr(rows_of(text.data, text.len, NULL), "|")); /* fine where they are not kept */
+	/* A row of many large cells: those before it are still given. */
+	buf_reset(&text);
+	buf_puts(&text, "email,x\na@example.org,1\nb@example.org");
+	for (unsigned i = 0; i < 9; i++) {
+		buf_putc(&text, ',');
+		buf_reserve(&text, 512 * 1024);
+		memset(text.data + text.len, 'y', 512 * 1024);
+		text.len += 512 * 1024;
+	}
+	buf_putc(&text, '\n');
+	assert_int_equal(text.err, ERR_OK);
+	assert_string_equal(kept_of(text.data, text.len), "email,x,/a@example.org,1,[]/!a row of more than 4 MiB");
+	buf_free(&text);
+}
+
+static void names_of_columns(void **state)
+{
+	(void)state;
+	struct buf why = BUF_INIT(1000);
+	struct input *in;
+	const uint8_t *address;
+	size_t len;
+	write_file("email,Verdict\na,b\n", 18);
+	assert_int_equal(input_open(path, NULL, &in, &why), ERR_OK);
+	input_keep(in);
+	assert_false(input_has_column(in, "verdict")); /* nothing was read yet */
+	assert_int_equal(input_next(in, &address, &len), INPUT_ROW);
+	assert_true(input_has_column(in, "verdict"));
+	assert_false(input_has_column(in, "verdic"));
+	input_close(in);
+	buf_free(&why);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +394,11 @@ int main(void)
 		cmocka_unit_test(arguments),
 		cmocka_unit_test(files_that_cannot_be_read),
 		cmocka_unit_test(a_pipe_is_waited_for),
+		cmocka_unit_test(every_column_is_kept),
+		cmocka_unit_test(short_and_long_rows),
+		cmocka_unit_test(a_list_keeps_nothing),
+		cmocka_unit_test(wide_files),
+		cmocka_unit_test(names_of_columns),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

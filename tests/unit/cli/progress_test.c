@@ -72,25 +72,69 @@ static void ties(void **state)
 	buf_free(&out);
 }
 
+static const char *drawn(const struct tally *t, uint64_t total, bool exact, double rate, bool colour, uint32_t width)
+{
+	static struct buf out = BUF_INIT(4096);
+	struct progress p = { t, total, exact, rate, colour, width };
+	buf_reset(&out);
+	progress_line(&p, &out);
+	return buf_str(&out);
+}
+
 static void line(void **state)
 {
 	(void)state;
 	struct tally t = { 0 };
-	struct buf out = BUF_INIT(4096);
 	add(&t, 1, 1, false, 30);
 	add(&t, 4, 14, false, 20);
-	tally_line(&t, 10000, 200, true, false, 100, &out);
-	assert_string_equal(buf_str(&out), "50 of 200 (25 %), 5.0/s  30 deliverable  20 unknown");
-	buf_reset(&out);
-	tally_line(&t, 10000, 200, false, false, 45, &out);
-	assert_string_equal(buf_str(&out), "50 of about 200 (25 %), 5.0/s  30 deliverable");
-	buf_reset(&out);
-	tally_line(&t, 10000, 0, false, true, 100, &out);
-	assert_string_equal(buf_str(&out), "50, 5.0/s\033[32m  30 deliverable\033[0m\033[36m  20 unknown\033[0m");
-	buf_reset(&out);
-	tally_line(&t, 0, 0, false, false, 4, &out); /* no time yet, no room */
-	assert_true(out.len <= 6);
-	buf_free(&out);
+	assert_string_equal(
+		drawn(&t, 200, true, 5, false, 100), "50 of 200 (25 %), 5.0/s, 31 s left  30 deliverable  20 unknown");
+	assert_string_equal(
+		drawn(&t, 200, false, 5, false, 62), "50 of about 200 (25 %), 5.0/s, about 31 s left  30 deliverable");
+	assert_string_equal(drawn(&t, 0, false, 5, true, 100),
+		"50, 5.0/s\033[32m  30 deliverable\033[0m\033[36m  20 unknown\033[0m");
+	assert_string_equal(drawn(&t, 200, true, -1, false, 20), "50 of 200 (25 %)"); /* too early for a rate */
+	assert_string_equal(drawn(&t, 200, true, 0, false, 40), "50 of 200 (25 %), 0.0/s  30 deliverable");
+	assert_string_equal(drawn(&t, 50, true, 5, false, 30), "50 of 50 (100 %), 5.0/s");
+	assert_true(strlen(drawn(&t, 0, false, 5, false, 4)) <= 6); /* no room */
+}
+
+static void time_left(void **state)
+{
+	(void)state;
+	static const struct {
+		uint64_t rows;
+		const char *left;
+	} CASE[] = { { 1, "1 s left" }, { 59, "59 s left" }, { 61, "2 min left" }, { 3599, "60 min left" },
+		{ 2 * 3600 + 5 * 60, "2 h 05 min left" }, { 72 * 3600, "4 days left" },
+		{ UINT64_C(1) << 60, "years left" } };
+	struct tally t = { 0 };
+	add(&t, 1, 1, false, 1);
+	for (size_t i = 0; i < sizeof CASE / sizeof CASE[0]; i++) {
+		const char *text = drawn(&t, 1 + CASE[i].rows, true, CASE[i].rows < 60 ? 1.01 : 1, false, 200);
+		assert_non_null(strstr(text, CASE[i].left));
+	}
+}
+
+static void the_pace_is_that_of_the_last_seconds(void **state)
+{
+	(void)state;
+	struct pace p = { 0 };
+	assert_true(pace_rate(&p, 0, 0) < 0);
+	pace_note(&p, 1000, 0);
+	assert_true(pace_rate(&p, 1100, 50) < 0);
+	assert_int_equal((int)pace_rate(&p, 2000, 100), 100);
+	uint64_t rows = 0;
+	int64_t now = 1000;
+	for (; now < 61000; now += 100) { /* a minute of 1,000 a second, noted twice as often as it counts */
+		pace_note(&p, now, rows);
+		rows += 100;
+	}
+	assert_int_equal((int)(pace_rate(&p, now, rows) + 0.5), 1000);
+	for (int i = 0; i < 50; i++, now += 200) /* ten seconds of nothing */
+		pace_note(&p, now, rows);
+	assert_int_equal((int)pace_rate(&p, now, rows), 0);
+	assert_true(pace_rate(&p, now + 60000, rows) < 0); /* nothing was noted for so long */
 }
 
 static void strange_words_are_counted(void **state)
@@ -112,6 +156,8 @@ int main(void)
 		cmocka_unit_test(summary),
 		cmocka_unit_test(ties),
 		cmocka_unit_test(line),
+		cmocka_unit_test(time_left),
+		cmocka_unit_test(the_pace_is_that_of_the_last_seconds),
 		cmocka_unit_test(strange_words_are_counted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -198,7 +198,7 @@ static const struct bad {
 			"allowed: listen, store, dns, probe, courtesy, timeouts, facts, log" } },
 	{ LEAST "  prot: 25\n", 5,
 		{ "unknown key \"prot\" in probe", "did you mean \"port\"?",
-			"allowed: port, sources, mail_from, allow_networks, shards" } },
+			"allowed: port, sources, mail_from, allow_networks, tls, shards" } },
 	{ LEAST "log:\n  colour: red\n", 6, { "unknown key \"colour\" in log; allowed: level" } },
 	{ LEAST "\"\\e[31m\": 1\n", 5, { "unknown key \"?[31m\"" } },
 	{ LEAST "\"log\\0\": 1\n", 5, { "unknown key \"log?\"" } },

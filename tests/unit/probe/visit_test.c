@@ -44,7 +44,7 @@ static void set_stage(struct stage *s, unsigned asks, unsigned unknown_max)
 		assert_int_equal(address_parse(text, (size_t)n, &a, &why), ERR_OK);
 		struct target *t = target_new(s->caller, &a, i, INT64_MIN);
 		t->plan = plan_ref(s->plan);
-		work_add(s->work, ask_new(t), false);
+		work_add(s->work, ask_new(t));
 	}
 	visit_begin(&s->visit, s->work, unknown_max, 0, 0, NOW);
 	while (visit_take(&s->visit))
@@ -86,15 +86,22 @@ static struct rcpt_answer unclear(void)
 	return (struct rcpt_answer){ .code = 554, .reading = { .reason = REASON_REFUSED_UNCLEAR } };
 }
 
-/* Names the next recipient and says which it is; -1: the random control; -2: it waits; -3: it is over. */
+#define RANDOM (-1)
+#define WAIT (-2)
+#define OVER (-3)
+#define POSTMASTER_ASKED (-5)
+
+/* Names the next recipient and says which it is: the number of a target, or one of the above. */
 static int ask_next(struct stage *s, int *tag)
 {
 	struct ask *a = NULL;
 	switch (visit_next(&s->visit, &a)) {
 	case VISIT_TARGET: *tag = visit_said(&s->visit, a); return *tag;
-	case VISIT_RANDOM: *tag = visit_said(&s->visit, NULL); return -1;
-	case VISIT_WAIT: return -2;
-	case VISIT_OVER: return -3;
+	case VISIT_CONTROL:
+		*tag = visit_said(&s->visit, NULL);
+		return *tag == VISIT_TAG_POSTMASTER ? POSTMASTER_ASKED : RANDOM;
+	case VISIT_WAIT: return WAIT;
+	case VISIT_OVER: return OVER;
 	}
 	return -4;
 }
@@ -107,15 +114,15 @@ static void targets_come_first_and_the_random_control_last(void **state)
 	int tag[4];
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(ask_next(&s, &tag[i]), i);
-	assert_int_equal(ask_next(&s, &tag[3]), -2);
+	assert_int_equal(ask_next(&s, &tag[3]), WAIT);
 	for (int i = 0; i < 3; i++) {
 		visit_answered(&s.visit, tag[i], yes());
 	}
-	assert_int_equal(ask_next(&s, &tag[3]), -1);
+	assert_int_equal(ask_next(&s, &tag[3]), RANDOM);
 	int none;
-	assert_int_equal(ask_next(&s, &none), -2);
+	assert_int_equal(ask_next(&s, &none), WAIT);
 	visit_answered(&s.visit, tag[3], no());
-	assert_int_equal(ask_next(&s, &none), -3);
+	assert_int_equal(ask_next(&s, &none), OVER);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(visit_judge(&s.visit, visit_ask(&s.visit, tag[i]), true).reason, REASON_ACCEPTED);
 	clear_stage(&s);
@@ -131,7 +138,7 @@ static void where_every_target_was_clearly_refused_random_is_spared(void **state
 		assert_int_equal(ask_next(&s, &tag), i);
 		visit_answered(&s.visit, tag, no());
 	}
-	assert_int_equal(ask_next(&s, &tag), -3);
+	assert_int_equal(ask_next(&s, &tag), OVER);
 	clear_stage(&s);
 }
 
@@ -145,7 +152,7 @@ static void after_three_unknown_random_is_asked_whatever_else(void **state)
 		assert_int_equal(ask_next(&s, &tag), i);
 		visit_answered(&s.visit, tag, no());
 	}
-	assert_int_equal(ask_next(&s, &tag), -1);
+	assert_int_equal(ask_next(&s, &tag), RANDOM);
 	visit_answered(&s.visit, tag, yes());
 	assert_int_equal(learned_catch_all(&s.visit.view), CATCH_ALL_NOT_KNOWN); /* it may have turned */
 	clear_stage(&s);
@@ -164,9 +171,37 @@ static void random_is_asked_after_4yz_and_after_an_ambiguous_answer(void **state
 		struct ask *a = visit_ask(&s.visit, tag);
 		if (visit_judge(&s.visit, a, false).final)
 			visit_drop(&s.visit, a); /* answered and gone: random is wanted all the same */
-		assert_int_equal(ask_next(&s, &tag), -1);
+		if (k == 1) {			 /* what is puzzling is held against postmaster too */
+			assert_int_equal(ask_next(&s, &tag), POSTMASTER_ASKED);
+			visit_answered(&s.visit, tag, unclear());
+			assert_true(s.visit.view.postmaster.answered);
+		}
+		assert_int_equal(ask_next(&s, &tag), RANDOM);
 		clear_stage(&s);
 	}
+}
+
+static void postmaster_is_not_asked_when_only_the_slot_of_random_is_left_or_somebody_asked_about_it(void **state)
+{
+	(void)state;
+	struct stage s;
+	int tag;
+	set_stage(&s, 1, 2);
+	assert_int_equal(ask_next(&s, &tag), 0);
+	visit_answered(&s.visit, tag, unclear());
+	assert_int_equal(ask_next(&s, &tag), RANDOM);
+	clear_stage(&s);
+
+	set_stage(&s, 2, 5);
+	text_copy(s.visit.tag[1]->address.local, sizeof s.visit.tag[1]->address.local, "Postmaster");
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(ask_next(&s, &tag), i);
+		visit_answered(&s.visit, tag, unclear());
+	}
+	assert_int_equal(ask_next(&s, &tag), RANDOM);
+	visit_answered(&s.visit, tag, unclear());
+	assert_int_equal(visit_judge(&s.visit, s.visit.tag[0], true).reason, REASON_CONTROL_REFUSED);
+	clear_stage(&s);
 }
 
 static void no_more_in_flight_than_the_unknown_budget_less_a_slot_for_random(void **state)
@@ -177,16 +212,16 @@ static void no_more_in_flight_than_the_unknown_budget_less_a_slot_for_random(voi
 	int tag[20], none;
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(ask_next(&s, &tag[i]), i);
-	assert_int_equal(ask_next(&s, &none), -2);
+	assert_int_equal(ask_next(&s, &none), WAIT);
 	visit_answered(&s.visit, tag[0], yes()); /* its reservation is given back */
 	assert_int_equal(ask_next(&s, &tag[4]), 4);
-	assert_int_equal(ask_next(&s, &none), -2);
+	assert_int_equal(ask_next(&s, &none), WAIT);
 	for (int i = 1; i < 5; i++)
 		visit_answered(&s.visit, tag[i], no());
-	assert_int_equal(
-		ask_next(&s, &none), -1); /* four unknown: only random's slot is left, the rest waits for a session */
+	assert_int_equal(ask_next(&s, &none),
+		RANDOM); /* four unknown: only random's slot is left, the rest waits for a session */
 	visit_answered(&s.visit, none, no());
-	assert_int_equal(ask_next(&s, &none), -3);
+	assert_int_equal(ask_next(&s, &none), OVER);
 	clear_stage(&s);
 }
 
@@ -203,7 +238,7 @@ static void with_a_fresh_fact(void **state)
 		assert_int_equal(ask_next(&s, &tag), i);
 		visit_answered(&s.visit, tag, yes());
 	}
-	assert_int_equal(ask_next(&s, &tag), -3); /* NO of this host: random is not asked */
+	assert_int_equal(ask_next(&s, &tag), OVER); /* NO of this host: random is not asked */
 	assert_int_equal(visit_judge(&s.visit, visit_ask(&s.visit, 0), true).reason, REASON_ACCEPTED);
 	clear_stage(&s);
 
@@ -213,7 +248,7 @@ static void with_a_fresh_fact(void **state)
 	text_copy(s.work->fact.host, sizeof s.work->fact.host, "other.d.example");
 	assert_int_equal(ask_next(&s, &tag), 0);
 	visit_answered(&s.visit, tag, yes());
-	assert_int_equal(ask_next(&s, &tag), -1); /* NO of another host: random is asked */
+	assert_int_equal(ask_next(&s, &tag), RANDOM); /* NO of another host: random is asked */
 	clear_stage(&s);
 
 	set_stage(&s, 1, 5);
@@ -253,7 +288,7 @@ static void an_answer_that_outlived_its_session_waits_for_random_alone(void **st
 	lose_session_of(&s, a, yes());
 	visit_begin(&s.visit, s.work, 5, 0, 0, NOW);
 	int tag;
-	assert_int_equal(ask_next(&s, &tag), -1);
+	assert_int_equal(ask_next(&s, &tag), RANDOM);
 	visit_answered(&s.visit, tag, no());
 	assert_int_equal(visit_judge(&s.visit, a, true).reason, REASON_ACCEPTED);
 	clear_stage(&s);
@@ -300,7 +335,7 @@ static void a_refusal_of_us_ends_the_asking(void **state)
 			.scope = SCOPE_OPERATOR } };
 	visit_answered(&s.visit, tag, us);
 	visit_refused(&s.visit, &us.reading);
-	assert_int_equal(ask_next(&s, &tag), -3);
+	assert_int_equal(ask_next(&s, &tag), OVER);
 	assert_int_equal(visit_judge(&s.visit, s.visit.tag[2], true).reason, REASON_SOURCE_REFUSED);
 	clear_stage(&s);
 }
@@ -326,6 +361,8 @@ int main(void)
 		cmocka_unit_test(where_every_target_was_clearly_refused_random_is_spared),
 		cmocka_unit_test(after_three_unknown_random_is_asked_whatever_else),
 		cmocka_unit_test(random_is_asked_after_4yz_and_after_an_ambiguous_answer),
+		cmocka_unit_test(
+			postmaster_is_not_asked_when_only_the_slot_of_random_is_left_or_somebody_asked_about_it),
 		cmocka_unit_test(no_more_in_flight_than_the_unknown_budget_less_a_slot_for_random),
 		cmocka_unit_test(with_a_fresh_fact),
 		cmocka_unit_test(an_answer_that_outlived_its_session_waits_for_random_alone),

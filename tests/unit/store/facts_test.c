@@ -62,6 +62,11 @@ static void facts_come_back_as_they_were_put_and_survive_a_restart(void **state)
 		assert_string_equal(v2.enhanced, v.enhanced);
 		assert_string_equal(v2.rule, v.rule);
 		assert_string_equal(v2.text, v.text);
+		assert_string_equal(v2.tls.version, v.tls.version);
+		assert_string_equal(v2.tls.cipher, v.tls.cipher);
+		assert_true(v2.tls.resumed);
+		assert_string_equal(v2.tls.certificate_sha256, v.tls.certificate_sha256);
+		assert_string_equal(v2.tls.certificate_subject, v.tls.certificate_subject);
 		assert_int_equal(v2.expires_ms, v.expires_ms);
 		assert_int_equal(store_control_get(p->store, "example.com", &control2), ERR_OK);
 		assert_string_equal(control2.local, "q7w3e9r2t5");

@@ -154,6 +154,7 @@ struct verdict_fact a_verdict(int64_t expires_ms)
 		.enhanced = "5.1.1",
 		.rule = "unknown-5.1.1",
 		.text = "***@example.com: no such user \xef\xbf\xbd",
+		.tls = { "TLSv1.3", "TLS_AES_256_GCM_SHA384", true, "00ff", "/CN=mx.example.net" },
 		.learned_ms = NOW_MS,
 		.expires_ms = expires_ms,
 	};

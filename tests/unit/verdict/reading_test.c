@@ -211,6 +211,9 @@ static const struct code_row CODES[] = {
 	PLAIN(RCPT, 452, "4.3.1 hm", TEMPORARY_FAILURE, CLEAR),
 	PLAIN(RCPT, 556, "", NULL_MX, CLEAR),
 	PLAIN(BANNER, 521, "", NO_MAIL_HOST, CLEAR),
+	PLAIN(BANNER, 521, "Host does not accept mail", NO_MAIL_HOST, CLEAR),
+	PLAIN(BANNER, 521, "5.3.2 Service currently unavailable", SOURCE_REFUSED, AMBIGUOUS), /* postscreen */
+	PLAIN(BANNER, 521, "5.5.1 Protocol error", SOURCE_REFUSED, AMBIGUOUS),
 	PLAIN(RCPT, 551, "", MAILBOX_UNKNOWN, AMBIGUOUS),
 	PLAIN(RCPT, 550, "", MAILBOX_UNKNOWN, AMBIGUOUS),
 	PLAIN(RCPT, 550, "hm", MAILBOX_UNKNOWN, AMBIGUOUS),
@@ -398,6 +401,10 @@ static void echoes(void **state)
 	assert_int_equal(rcpt(550, "user un\nknown").reason, REASON_MAILBOX_UNKNOWN);
 	assert_int_equal(rcpt(550, "5.1.1 user un\n5.1.1 known").reason, REASON_MAILBOX_UNKNOWN);
 	assert_int_equal(rcpt(550, "Envelope blocked").reason, REASON_SOURCE_REFUSED);
+	/* Postfix: the rate of our address, and the size of a transaction */
+	assert_int_equal(
+		rcpt(450, "4.7.1 Error: too many recipients from 198.51.100.77").reason, REASON_SOURCE_REFUSED);
+	assert_int_equal(rcpt(452, "4.5.3 Error: too many recipients").kind, MEANS_TOO_MANY_RECIPIENTS);
 }
 
 static void masks_as(const char *recipient, const char *text, const char *want)

@@ -1,0 +1,59 @@
+#include "server/rpc/accept.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "server/base/clock.h"
+#include "server/base/log.h"
+
+#define TELL_MS 60000
+
+static atomic_int spare = -1; /* a descriptor to give up when there is no other */
+static _Atomic int64_t told_ms;
+
+static void keep_spare(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int none = -1;
+	if (fd >= 0 && !atomic_compare_exchange_strong(&spare, &none, fd))
+		close(fd);
+}
+
+void accept_init(void)
+{
+	keep_spare();
+}
+
+static void tell(int errnum)
+{
+	int64_t now = clock_mono_ms(), last = atomic_load(&told_ms);
+	if ((!last || now - last >= TELL_MS) && atomic_compare_exchange_strong(&told_ms, &last, now))
+		log_warn("rpc what=clients_turned_away error=%s", errnum == EMFILE ? "EMFILE" : "ENFILE");
+}
+
+/* Core's call of it ends here, since a program's symbols come before libc's. */
+int accept4(int listener, struct sockaddr *peer, socklen_t *len, int flags)
+{
+	for (;;) {
+		int fd = (int)syscall(SYS_accept4, listener, peer, len, flags);
+		if (fd >= 0 && atomic_load(&spare) < 0)
+			keep_spare();
+		if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
+			return fd;
+		tell(errno);
+		int given = atomic_exchange(&spare, -1);
+		if (given < 0) { /* nothing to give up; the next client is another try */
+			errno = EAGAIN;
+			return -1;
+		}
+		close(given);
+		fd = (int)syscall(SYS_accept4, listener, peer, len, flags);
+		if (fd >= 0)
+			close(fd);
+		keep_spare();
+	}
+}
