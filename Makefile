@@ -5,7 +5,7 @@
 #   make lint    formatting, banned calls, includes against the floors
 #   make run CONFIG=FILE   the daemon
 #   make bench   what it takes on this machine (docs/PERFORMANCE.md)
-.PHONY: demo test lint run bench build deps unit integration fuzz tsan clean
+.PHONY: demo test lint run bench build deps unit property integration fuzz tsan clean
 .DEFAULT_GOAL := help
 
 BAZEL_FLAGS ?= --config=opt
@@ -28,6 +28,9 @@ test: deps
 
 unit: deps
 	@tools/test unit
+
+property: deps
+	@tools/test property
 
 integration: deps
 	@tools/deps test

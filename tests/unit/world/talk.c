@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ pid_t talk_launch(char *const argv[], int *out, int with_errors)
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when the test is */
 		dup2(fds[1], 1);
 		if (with_errors)
 			dup2(fds[1], 2);
