@@ -21,7 +21,7 @@
 #include "tests/property/folder.h"
 
 #define MAP_BYTES (16u << 20)
-#define ALL_HOME_S 90	/* then something is lost: nothing here takes longer than DNS's 20 seconds and some time-outs */
+#define ALL_HOME_S 60	/* then something is lost: nothing here takes longer than DNS's 20 seconds and some time-outs */
 #define ALL_CLOSED_S 30 /* after the last answer */
 #define TIGHT 6		/* descriptors, when they are few */
 #define QUIET_MS 150	/* without an answer: the next deed is done */
