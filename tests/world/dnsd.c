@@ -25,7 +25,7 @@ struct answer_out {
 	struct addr peer;
 	struct conn *conn; /* NULL: by UDP */
 	bool from_other_port;
-	LIST_ENTRY(answer_out) of_conn;
+	LIST_ENTRY(answer_out) of_conn, of_dnsd;
 	TAILQ_ENTRY(answer_out) link; /* in `ready` while has no timer */
 };
 
@@ -53,6 +53,7 @@ struct dnsd {
 	struct dns_memory *memory;
 	size_t places, conns;
 	TAILQ_HEAD(, answer_out) ready;
+	LIST_HEAD(, answer_out) answers; /* all of them, also those that wait for their time */
 	TAILQ_HEAD(, conn) open, ended;
 };
 
@@ -68,6 +69,7 @@ static void drop_answer(struct answer_out *a)
 		TAILQ_REMOVE(&a->dnsd->ready, a, link);
 	if (a->conn)
 		LIST_REMOVE(a, of_conn);
+	LIST_REMOVE(a, of_dnsd);
 	buf_free(&a->bytes);
 	free(a);
 }
@@ -122,6 +124,7 @@ static struct answer_out *new_answer(struct place *p, struct conn *conn, const s
 		.bytes = BUF_INIT(DNS_MESSAGE_MAX) };
 	if (conn)
 		LIST_INSERT_HEAD(&conn->answers, a, of_conn);
+	LIST_INSERT_HEAD(&p->dnsd->answers, a, of_dnsd);
 	return a;
 }
 
@@ -419,6 +422,8 @@ void dnsd_stop(struct dnsd *d)
 	while (!TAILQ_EMPTY(&d->open))
 		end_conn(TAILQ_FIRST(&d->open));
 	dnsd_turn_end(d);
+	while (!LIST_EMPTY(&d->answers))
+		drop_answer(LIST_FIRST(&d->answers));
 	for (size_t i = 0; i < d->places; i++) {
 		loop_close(d->world->loop, &d->place[i].udp);
 		loop_close(d->world->loop, &d->place[i].tcp);
