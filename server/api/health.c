@@ -51,11 +51,11 @@ bool health_knows(const char *service)
 
 /* ---- answers ---- */
 
-static serving_status status_of(const struct health_call *c)
+static serving_status status_of(const struct health_call *c, enum state state)
 {
 	if (!c->known)
 		return GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
-	return atomic_load(&c->health->state) == SERVING
+	return state == SERVING
 		       ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
 		       : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
 }
@@ -72,7 +72,8 @@ static err_t send_status(struct health_call *c, serving_status status)
 /* Tells what has changed since the last time. A watch that does not read is told the latest when it does. */
 static void tell(struct health_call *c)
 {
-	serving_status status = status_of(c);
+	enum state state = atomic_load(&c->health->state); /* once: what is told and whether it ends belong together */
+	serving_status status = status_of(c, state);
 	if (status != c->sent) {
 		err_t err = send_status(c, status);
 		if (err == ERR_AGAIN || err == ERR_CLOSED)
@@ -83,7 +84,7 @@ static void tell(struct health_call *c)
 		}
 		c->sent = status;
 	}
-	if (atomic_load(&c->health->state) == ENDED)
+	if (state == ENDED)
 		rpc_call_finish(c->call, RPC_UNAVAILABLE, "the server is shutting down", NULL, 0);
 }
 
@@ -93,7 +94,7 @@ static void check(struct health_call *c)
 		status_finish(c->call, RPC_NOT_FOUND, "UNKNOWN_SERVICE", "no such service", NULL, NULL);
 		return;
 	}
-	err_t err = send_status(c, status_of(c));
+	err_t err = send_status(c, status_of(c, atomic_load(&c->health->state)));
 	rpc_call_finish(c->call, err ? RPC_RESOURCE_EXHAUSTED : RPC_OK, err ? err_text(err) : NULL, NULL, 0);
 }
 
