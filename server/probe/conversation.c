@@ -296,11 +296,21 @@ static void act(struct session *s, struct dlg_result r, enum dlg_event event, co
 	}
 }
 
-/* 220 greets (or starts TLS); whatever else it came for, the replies have lost their commands. */
-static bool greets_again(const struct session *s, const struct reply *reply)
+/* 220 greets (or starts TLS), and keywords of RFC 5321 4.1.1.1 answer EHLO; whatever else they came for, the replies
+ * have lost their commands. */
+static bool answers_another(const struct session *s, const struct reply *reply)
 {
-	enum dlg_state state = s->dlg.state;
-	return reply->code == 220 && state != DLG_BANNER && state != DLG_STARTTLS && state != DLG_RCPT;
+	switch (s->dlg.state) {
+	case DLG_BANNER:
+	case DLG_STARTTLS: return false;
+	case DLG_RCPT: break; /* a 220 there is odd, and one recipient's */
+	default:
+		if (reply->code == 220)
+			return true;
+	}
+	struct ehlo offered = reply->code == 250 ? ehlo_of(reply) : (struct ehlo){ 0 };
+	bool may_offer = s->dlg.state == DLG_EHLO || s->dlg.state == DLG_HELO;
+	return !may_offer && (offered.pipelining || offered.smtputf8 || offered.starttls);
 }
 
 void conversation_reply(struct session *s, const struct reply *reply)
@@ -308,7 +318,7 @@ void conversation_reply(struct session *s, const struct reply *reply)
 	/* Were a surplus reply taken for an answer, each recipient from then on would get its neighbour's. */
 	bool asked_for = s->dlg.owed || s->dlg.state == DLG_BANNER;
 	bool bye = reply->code == 421; /* a server may say that at any time: RFC 5321 3.8 */
-	if ((!asked_for && !bye) || greets_again(s, reply)) {
+	if ((!asked_for && !bye) || answers_another(s, reply)) {
 		conversation_event(s, DLG_QUARREL, REASON_PROTOCOL_ERROR);
 		return;
 	}
