@@ -24,7 +24,8 @@ static const struct method {
 	enum {
 		UNARY,
 		STREAMS,
-		ECHOES, /* streams, and what the client said comes back as it was, UTF-8 or not */
+		WATCHES, /* streams until the client goes */
+		ECHOES,	 /* streams, and what the client said comes back as it was, UTF-8 or not */
 	} kind;
 } METHODS[] = {
 	{ "/rcptd.v1.VerificationService/Verify", &rcptd__v1__verify_response__descriptor, UNARY },
@@ -37,11 +38,11 @@ static const struct method {
 	{ "/rcptd.v1.ExemptionService/RevokeExemption", &rcptd__v1__revoke_exemption_response__descriptor, UNARY },
 	{ "/rcptd.v1.StatsService/GetStats", &rcptd__v1__get_stats_response__descriptor, UNARY },
 	{ "/grpc.health.v1.Health/Check", &grpc__health__v1__health_check_response__descriptor, UNARY },
-	{ "/grpc.health.v1.Health/Watch", &grpc__health__v1__health_check_response__descriptor, STREAMS },
+	{ "/grpc.health.v1.Health/Watch", &grpc__health__v1__health_check_response__descriptor, WATCHES },
 	{ "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
 		&grpc__reflection__v1__server_reflection_response__descriptor, ECHOES },
+	{ "/rcptd.v1.StatsService/WatchStats", &rcptd__v1__watch_stats_response__descriptor, WATCHES },
 };
-#define WATCH 10
 #define METHODS_N (sizeof METHODS / sizeof *METHODS)
 
 static struct api *api;
@@ -177,7 +178,7 @@ static void talk(struct talk *t, struct rpc_call *call, struct choices *c, unsig
 		settle(&v);
 		below_pass_time(); /* a batch that waited for company */
 		settle(&v);
-		MUST(call->finished || t->method == &METHODS[WATCH]);
+		MUST(call->finished || t->method->kind == WATCHES);
 	}
 	v.handler->on_done(v.ctx, gone);
 	while (below_turn() || below_answer())
