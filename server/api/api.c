@@ -84,3 +84,15 @@ void api_drain(struct api *a)
 	for (unsigned i = 0; i < engine_shards(a->engine); i++)
 		loop_send(engine_loop(a->engine, i), &a->shard[i].drain, drain_here);
 }
+
+err_t api_send(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	size_t n = protobuf_c_message_get_packed_size(message);
+	uint8_t *bytes = malloc(n ? n : 1);
+	if (!bytes)
+		return ERR_NOMEM;
+	protobuf_c_message_pack(message, bytes);
+	err_t err = rpc_call_send(call, bytes, n);
+	free(bytes);
+	return err;
+}

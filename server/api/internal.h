@@ -9,6 +9,9 @@
 #include "server/api/health.h"
 #include "server/api/reflection.h"
 
+/* Serialises and sends: one message of the call. ERR_NOMEM, or as rpc_call_send(). On the call's loop. */
+MUST_CHECK err_t api_send(struct rpc_call *, const ProtobufCMessage *);
+
 struct verify_call;
 TAILQ_HEAD(verify_calls, verify_call);
 struct watch_call;

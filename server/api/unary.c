@@ -43,14 +43,7 @@ void unary_reply(struct unary *u, const ProtobufCMessage *message)
 {
 	if (!u->call)
 		return;
-	size_t n = protobuf_c_message_get_packed_size(message);
-	uint8_t *bytes = malloc(n ? n : 1);
-	err_t err = bytes ? ERR_OK : ERR_NOMEM;
-	if (!err) {
-		protobuf_c_message_pack(message, bytes);
-		err = rpc_call_send(u->call, bytes, n);
-	}
-	free(bytes);
+	err_t err = api_send(u->call, message);
 	if (err)
 		unary_fail_err(u, err);
 	else

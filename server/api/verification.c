@@ -144,19 +144,6 @@ static void show(struct shown *s, const struct item *i)
 		i->answer ? i->answer : &NO_MEMORY);
 }
 
-/* Serialises and sends. */
-static err_t send_message(struct verify_call *c, const ProtobufCMessage *m)
-{
-	size_t n = protobuf_c_message_get_packed_size(m);
-	uint8_t *bytes = malloc(n ? n : 1);
-	if (!bytes)
-		return ERR_NOMEM;
-	protobuf_c_message_pack(m, bytes);
-	err_t err = rpc_call_send(c->call, bytes, n);
-	free(bytes);
-	return err;
-}
-
 static err_t send_batch(struct verify_call *c, unsigned n)
 {
 	struct shown *shown = calloc(n, sizeof *shown);
@@ -177,11 +164,11 @@ static err_t send_batch(struct verify_call *c, unsigned n)
 		Rcptd__V1__VerifyStreamResponse m = RCPTD__V1__VERIFY_STREAM_RESPONSE__INIT;
 		m.n_results = k;
 		m.results = result;
-		err = send_message(c, &m.base);
+		err = api_send(c->call, &m.base);
 	} else {
 		Rcptd__V1__VerifyResponse m = RCPTD__V1__VERIFY_RESPONSE__INIT;
 		m.result = result[0];
-		err = send_message(c, &m.base);
+		err = api_send(c->call, &m.base);
 	}
 	free(shown);
 	return err;

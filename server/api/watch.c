@@ -62,18 +62,6 @@ static void rates_between(const struct counts *from, const struct counts *to, Rc
 	r->dns_queries = (double)(to->dns_queries - from->dns_queries) / s;
 }
 
-static err_t send_message(struct watch_call *c, const Rcptd__V1__WatchStatsResponse *m)
-{
-	size_t len = rcptd__v1__watch_stats_response__get_packed_size(m);
-	uint8_t *bytes = malloc(len ? len : 1);
-	if (!bytes)
-		return ERR_NOMEM;
-	rcptd__v1__watch_stats_response__pack(m, bytes);
-	err_t err = rpc_call_send(c->call, bytes, len);
-	free(bytes);
-	return err;
-}
-
 static void tell(struct watch_call *c)
 {
 	struct stats_message stats;
@@ -88,7 +76,7 @@ static void tell(struct watch_call *c)
 		m.rates = &rates;
 		m.elapsed = result_duration(&elapsed, now.at_ms - c->sent.at_ms);
 	}
-	err_t err = send_message(c, &m);
+	err_t err = api_send(c->call, &m.base);
 	if (err == ERR_OK)
 		c->sent = now;
 	else if (err != ERR_AGAIN && err != ERR_CLOSED) /* a peer that does not read misses this one */
